@@ -1,0 +1,7 @@
+"""Audio as values: frames, framing, resampling, G.711, files and mixing. Importing it doesn't import numpy."""
+
+from __future__ import annotations
+
+from repartee.audio.frame import AudioFrame
+
+__all__ = ["AudioFrame"]
