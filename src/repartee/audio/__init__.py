@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from repartee.audio.frame import AudioFrame
+from repartee.audio.resample import Resampler, resample
 
-__all__ = ["AudioFrame"]
+__all__ = ["AudioFrame", "Resampler", "resample"]
