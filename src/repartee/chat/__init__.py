@@ -13,7 +13,14 @@ from repartee.chat.items import (
     TextContent,
     new_id,
 )
-from repartee.chat.tools import FunctionTool, RunContext, ToolChoice, function_tool
+from repartee.chat.tools import (
+    FunctionTool,
+    RunContext,
+    ToolChoice,
+    function_tool,
+    result_text,
+    tool_table,
+)
 
 __all__ = [
     "AudioContent",
@@ -31,4 +38,6 @@ __all__ = [
     "ToolChoice",
     "function_tool",
     "new_id",
+    "result_text",
+    "tool_table",
 ]
