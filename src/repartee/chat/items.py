@@ -6,6 +6,7 @@ place by `ChatContext`. That is what lets a history be handed out, compared and 
 
 from __future__ import annotations
 
+import random
 import secrets
 import string
 from dataclasses import dataclass, field, replace
@@ -28,10 +29,13 @@ Role = Literal["system", "user", "assistant"]
 
 _ALPHABET = string.ascii_letters + string.digits
 
+# Identifiers must not be guessed, so they come from the system; `repartee.testing` puts a seeded source here.
+_random: random.Random = secrets.SystemRandom()
+
 
 def new_id(prefix: str) -> str:
     """A fresh identifier such as ``item_3fA…`` (prefix, underscore, 21 alphanumerics: at most 32 characters)."""
-    return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(21))
+    return f"{prefix}_" + "".join(_random.choices(_ALPHABET, k=21))
 
 
 @dataclass(frozen=True, slots=True)

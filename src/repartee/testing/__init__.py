@@ -1,0 +1,1 @@
+"""A test kit for voice agents: virtual time, scripted models, a microphone and a loudspeaker in memory, checkers."""
