@@ -1,10 +1,11 @@
 """A piece of audio and where in its stream it lies.
 
-Everything that hears or speaks passes :class:`AudioFrame` along. The samples stay ``bytes`` from the device or the
-socket to the place that computes on them, so a frame that is only handed on costs neither a copy nor numpy.
+Everything that hears or speaks passes :class:`AudioFrame` along. The samples stay ``bytes`` from the device
+or the socket to the place that computes on them, so a frame that is only handed on costs neither a copy nor
+numpy.
 
-The position counts samples, not seconds, since samples are what a stream can be counted in exactly: two frames
-follow one another without a gap when ``first.end_samples == second.position_samples``.
+The position counts samples, not seconds, since samples are what a stream can be counted in exactly: two
+frames follow one another without a gap when ``first.end_samples == second.position_samples``.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class AudioFrame:
             negative: a filter with a delay puts out that many samples before the stream's first one.
 
     Raises:
-        AudioFormatError: ``data`` isn't a whole number of samples of all channels, or the rate or the number of
-            channels is outside its range.
+        AudioFormatError: ``data`` isn't a whole number of samples of all channels, or the rate or the number
+            of channels is outside its range.
     """
 
     data: bytes
@@ -63,7 +64,7 @@ class AudioFrame:
             self._refuse()
 
     def _refuse(self) -> None:
-        """Say which field was wrong; a ``bytearray`` or ``memoryview`` is copied instead, so the frame is frozen."""
+        """Say which field was wrong; but copy a ``bytearray`` or ``memoryview``, since frames are frozen."""
         check_sample_rate(self.sample_rate)
         check_channels(self.channels)
         if not isinstance(self.data, (bytes, bytearray, memoryview)):
@@ -126,9 +127,10 @@ class AudioFrame:
         return cls(bytes(BYTES_PER_SAMPLE * channels * samples), sample_rate, channels, position_samples)
 
     def slice(self, start: int, stop: int | None = None) -> AudioFrame:
-        """The samples ``start`` to ``stop`` (per channel, counted from this frame's first), with their position.
+        """The samples ``start`` to ``stop``, per channel and counted from this frame's first.
 
-        As in Python's slices a bound beyond the frame is moved to its edge, and a negative one counts from the end.
+        As in Python's slices a bound beyond the frame is moved to its edge, and a negative one counts from
+        the end.
         """
         start, stop, _ = slice(start, stop).indices(self.samples)
         stop = max(start, stop)
@@ -170,8 +172,8 @@ class AudioFrame:
         """A frame from samples in an array.
 
         Args:
-            array: shape ``(samples,)`` or ``(samples, channels)``; int16, or floating point with full scale at
-                ±1.0 (what lies beyond is clipped, what is not a number becomes 0).
+            array: shape ``(samples,)`` or ``(samples, channels)``; int16, or floating point with full scale
+                at ±1.0 (what lies beyond is clipped, what is not a number becomes 0).
             sample_rate: in Hz.
             position_samples: as in :class:`AudioFrame`. Default: 0.
 
@@ -195,7 +197,7 @@ class AudioFrame:
         return cls(array.astype("<i2").tobytes(), sample_rate, channels, position_samples)
 
 
-def check_sample_rate(sample_rate: int) -> None:
+def check_sample_rate(sample_rate: object) -> None:
     """Raise AudioFormatError unless ``sample_rate`` is an integer from 8000 to 96000 Hz."""
     if not isinstance(sample_rate, int) or not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise AudioFormatError(
@@ -204,7 +206,7 @@ def check_sample_rate(sample_rate: int) -> None:
         )
 
 
-def check_channels(channels: int) -> None:
+def check_channels(channels: object) -> None:
     """Raise AudioFormatError unless ``channels`` is an integer from 1 to 8."""
     if not isinstance(channels, int) or not 1 <= channels <= MAX_CHANNELS:
         raise AudioFormatError(f"{channels!r} channels are not supported: it must be 1 to {MAX_CHANNELS}")

@@ -2,25 +2,25 @@
 
 Theory of operation
 -------------------
-Raising the rate by ``L``, filtering, and keeping every ``M``-th sample converts ``source`` to ``source * L / M``.
-Output ``n`` is a sum over input ``j`` of ``h[n * M - j * L] * x[j]``: for each of the ``L`` phases of ``n`` another
-choice of the taps (J. O. Smith, *Digital Audio Resampling*; Crochiere and Rabiner, 1983).
+Raising the rate by ``L``, filtering, and keeping every ``M``-th sample converts ``source`` to ``source * L /
+M``. Output ``n`` is a sum over input ``j`` of ``h[n * M - j * L] * x[j]``: for each of the ``L`` phases of
+``n`` another choice of the taps (J. O. Smith, *Digital Audio Resampling*; Crochiere and Rabiner, 1983).
 
-*Delay.* The filter ``h`` is symmetric, so its delay is half its length; that length decides how sharp it can be.
-It is 16 sampling periods of the lower rate, but never more than 1.9 ms, in whole *output* samples, hence positions
-stay exact. The filter is causal and output ``n`` is computed as soon as input ``floor(n * M / L)`` has come:
-nothing is held back beyond that delay.
+*Delay.* The filter ``h`` is symmetric, so its delay is half its length; that length decides how sharp it can
+be. It is 16 sampling periods of the lower rate, but never more than 1.9 ms, in whole *output* samples, hence
+positions stay exact. The filter is causal and output ``n`` is computed as soon as input ``floor(n * M / L)``
+has come: nothing is held back beyond that delay.
 
-*Response*, measured, in parts of the lower rate's Nyquist frequency: -0.1 dB or better at 0.85, -1 dB at 0.9; what
-lies above it and would fold back (or is an image) is below -45 dB from 1.1, below -75 dB from 1.15.
+*Response*, measured, in parts of the lower rate's Nyquist frequency: -0.1 dB or better at 0.85, -1 dB at 0.9;
+what lies above it and would fold back (or is an image) is below -45 dB from 1.1, below -75 dB from 1.15.
 
-*Exactness.* The taps are integers divided by a power of two, the samples are integers, and all sums stay below
-2**53: each sum of products is exact in double precision, in whatever order it is added. So the output doesn't
-depend on how the stream was cut into chunks, on the machine, or on the linear algebra library.
+*Exactness.* The taps are integers divided by a power of two, the samples are integers, and all sums stay
+below 2**53: each sum of products is exact in double precision, in whatever order it is added. So the output
+doesn't depend on how the stream was cut into chunks, on the machine, or on the linear algebra library.
 
-*Speed.* One matrix product computes a block of ``G`` consecutive outputs from the ``width`` inputs which they need,
-for many blocks at once. A period of ``L`` outputs is cut into groups when ``L`` is large, since the matrix of a
-whole period would be mostly zeros.
+*Speed.* One matrix product computes a block of ``G`` consecutive outputs from the ``width`` inputs which they
+need, for many blocks at once. A period of ``L`` outputs is cut into groups when ``L`` is large, since the
+matrix of a whole period would be mostly zeros.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ DELAY_PERIODS: Final = 16
 STOPBAND_DB: Final = 75.0
 """Attenuation which the Kaiser window is designed for, beyond the transition band."""
 
-_CUTOFF: Final = (
-    0.97  # of the lower Nyquist frequency: the middle of the transition band, where half the amplitude is
-)
+_CUTOFF: Final = 0.97  # of the lower Nyquist frequency: the middle of the transition band
 _SCALE: Final = float(1 << 30)  # taps are integers over this; |sample| * sum |tap| < 2**15 * 2**33
 _MAX_TABLE: Final = 4_000_000  # coefficients; only pairs of odd rates such as 44099 and 16000 come near
 _PRODUCTS_AT_ONCE: Final = 200_000  # below the size from which OpenBLAS would wake further threads (2**18)
@@ -72,15 +70,16 @@ class _Table:
         self.reach = reach = 2 * half // up + 1  # inputs before the newest one that an output may need
         if up * (reach + 1) > _MAX_TABLE:
             raise AudioFormatError(
-                f"can't resample {source_rate} Hz to {target_rate} Hz: the two rates have no common step above "
-                f"{divisor} Hz; choose a usual rate such as 16000, 24000 or 48000"
+                f"can't resample {source_rate} Hz to {target_rate} Hz: their greatest common divisor, "
+                f"{divisor} Hz, is too small; choose a usual rate such as 16000, 24000 or 48000"
             )
         self.group = group = self._outputs_at_once(up, down, reach)
         self.groups = groups = max(1, up // group)  # blocks until the phases repeat
         self.period_in = down * max(1, group // up)  # inputs until then
         taps = _quantised_taps(self._window(source_rate, target_rate, half), up, down, reach)
 
-        # Block g covers outputs g*group ... g*group + group-1, from input `first[g]` on. `bank[g]` is its matrix.
+        # Block g covers outputs g*group ... g*group + group-1, from input `first[g]` on. `bank[g]` is its
+        # matrix.
         outputs = np.arange(groups * group).reshape(groups, group)
         newest = outputs * down // up
         first = newest[:, 0] - reach
@@ -124,8 +123,8 @@ class _Table:
         """Outputs ``start`` to ``stop`` as PCM16.
 
         Args:
-            raw: interleaved PCM16; ``history`` samples older than the newest one that output ``start`` needs, and
-                as many of any value after the newest that output ``stop - 1`` needs.
+            raw: interleaved PCM16; ``history`` samples older than the newest one that output ``start`` needs,
+                and as many of any value after the newest that output ``stop - 1`` needs.
             channels: of ``raw`` and of the result.
             origin: which sample of the stream (per channel) ``raw`` begins with.
         """
@@ -198,7 +197,8 @@ def _quantised_taps(window: FloatArray, up: int, down: int, reach: int) -> Float
     import numpy as np
 
     phases = np.arange(up)
-    # Output n has the phase n * down % up; its newest input meets tap `phase`, the next older one `phase + up`, ...
+    # Output n has the phase n * down % up; its newest input meets tap `phase`, the next older one `phase +
+    # up`, ...
     tap = (phases * down % up)[:, None] + np.arange(reach, -1, -1)[None, :] * up
     taps: FloatArray = np.where(tap < len(window), window[np.minimum(tap, len(window) - 1)], 0.0)
     taps = np.rint(taps / taps.sum(axis=1, keepdims=True) * _SCALE)
@@ -215,12 +215,13 @@ def _table(source_rate: int, target_rate: int) -> _Table:
 class Resampler:
     """Converts a stream of frames from one sampling rate to another as it comes.
 
-    After ``N`` input samples it has put out ``ceil(N * target_rate / source_rate)``: 20 ms in, 20 ms out. The sound
-    comes ``delay_s`` later than it went in. Positions account for that: the output sample at position ``p`` sounds
-    at the same moment of the stream as the input sample at ``p * source_rate / target_rate``. The first frame
-    hence begins at the negative position ``-delay_samples``: the filter's lead-in.
+    After ``N`` input samples it has put out ``ceil(N * target_rate / source_rate)``: 20 ms in, 20 ms out. The
+    sound comes ``delay_s`` later than it went in. Positions account for that: the output sample at position
+    ``p`` sounds at the same moment of the stream as the input sample at ``p * source_rate / target_rate``.
+    The first frame hence begins at the negative position ``-delay_samples``: the filter's lead-in.
 
-    The output is bit for bit the same however the input is cut into frames. With equal rates frames pass untouched.
+    The output is bit for bit the same however the input is cut into frames. With equal rates frames pass
+    untouched.
 
     Args:
         source_rate: rate of the frames that come, in Hz; 8000 to 96000.
@@ -228,8 +229,8 @@ class Resampler:
         channels: of both. Default: 1.
 
     Raises:
-        AudioFormatError: a rate or number of channels outside its range, or two rates with so small a common step
-            (below about 10 Hz) that the filter would be huge.
+        AudioFormatError: a rate or number of channels outside its range, or two rates with so small a common
+            step (below about 10 Hz) that the filter would be huge.
     """
 
     def __init__(self, source_rate: int, target_rate: int, channels: int = 1) -> None:
@@ -256,7 +257,7 @@ class Resampler:
 
     @property
     def delay_s(self) -> float:
-        """Delay in seconds, exactly ``delay_samples / target_rate``: 1.9 ms at 8 kHz, 1 ms at 16 kHz, 0 with equal rates."""
+        """Exactly ``delay_samples / target_rate``: 1.875 ms at 8 kHz, 1 ms at 16 kHz, 0 with equal rates."""
         return self.delay_samples / self.target_rate
 
     def push(self, frame: AudioFrame) -> AudioFrame:
@@ -268,7 +269,8 @@ class Resampler:
             frame: at ``source_rate`` with ``channels`` channels, of any length.
 
         Returns:
-            What became computable, at ``target_rate``; may be empty if the frame is shorter than an output sample.
+            What became computable, at ``target_rate``; may be empty if the frame is shorter than an output
+            sample.
 
         Raises:
             AudioFormatError: a frame of another rate or number of channels.
@@ -294,10 +296,11 @@ class Resampler:
         return AudioFrame(data, self.target_rate, self.channels, position)
 
     def flush(self) -> AudioFrame:
-        """End the stream: the sound still within the filter, ``delay_samples`` long; then as after :meth:`reset`.
+        """End the stream: give the sound still within the filter, ``delay_samples`` long, and :meth:`reset`.
 
-        With the lead-in (``delay_samples`` too) dropped, the whole output has exactly as many samples as it had
-        before, ``ceil(N * target_rate / source_rate)``. With equal rates, or before any input, the frame is empty.
+        With the lead-in (``delay_samples`` too) dropped, the whole output has exactly as many samples as it
+        had before, ``ceil(N * target_rate / source_rate)``. With equal rates, or before any input, the frame
+        is empty.
         """
         table = self._table
         if table is None or not self._received:
@@ -329,7 +332,7 @@ class Resampler:
 
 
 def _divide(a: int, b: int) -> int:
-    """``a / b`` rounded to the nearest integer, halves up: exact for any size, unlike division in floating point."""
+    """``a / b`` rounded to the nearest integer, halves up; exact for integers of any size."""
     return (2 * a + b) // (2 * b)
 
 
