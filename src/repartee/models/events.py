@@ -119,6 +119,10 @@ class InterimTranscript:
     text: str
     stable_chars: int = 0
     """Leading characters that will not change any more."""
+    settled: bool = False
+    """Everything said so far is final; more may still be said."""
+    endpoint: bool = False
+    """The recogniser itself takes the turn to be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,7 @@ class ResponseDone:
     reason: str = ""
     """For a status other than ``completed``: ``turn_detected``, ``client_cancelled``, ``max_output_tokens``, …"""
     error: ReparteeError | None = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 # -- what to do with playback ----------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class LLMCapabilities:
 class LLM(ABC):
     """A text model, shared by any number of sessions."""
 
-    capabilities: LLMCapabilities | object = LLMCapabilities()
+    capabilities: LLMCapabilities = LLMCapabilities()
 
     @abstractmethod
     def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:

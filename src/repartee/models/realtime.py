@@ -28,7 +28,7 @@ from repartee.models.events import (
     ResponseDone,
     TranscriptDelta,
 )
-from repartee.models.llm import LLM, CallDelta, CallDone, ChatChunk, ChatRequest, TextDelta
+from repartee.models.llm import LLM, CallDelta, CallDone, ChatChunk, ChatRequest, LLMCapabilities, TextDelta
 
 if TYPE_CHECKING:
     from repartee.audio import AudioFrame
@@ -51,7 +51,7 @@ Modality = Literal["audio", "text"]
 
 
 @dataclass(frozen=True, slots=True)
-class RealtimeCapabilities:
+class RealtimeCapabilities(LLMCapabilities):
     """What a model does by itself. Wrappers add to these."""
 
     audio_input: bool = False
@@ -64,11 +64,10 @@ class RealtimeCapabilities:
     """Decides by itself when a turn is over, and answers it."""
     truncation: bool = False
     """Takes `RealtimeSession.truncate_item`."""
-    speculation: bool = False
+    drafts: bool = False
     """Takes `ResponseOptions.draft` and `RealtimeSession.release_response`."""
     verbatim: bool = False
     """Takes `ResponseOptions.say`."""
-    tools: bool = True
     input_sample_rate: int = 24_000
     output_sample_rate: int = 24_000
 
@@ -108,6 +107,10 @@ class ResponseOptions:
     voice: str | None = None
     max_output_tokens: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    interruptible: bool = True
+    """Whether the user may interrupt it by speaking."""
+    follow_up: bool = False
+    """Whether it carries on after functions have run."""
     draft: Message | None = None
     """Prepare the answer to this user message, which is not in the conversation yet. Nothing of the response
     enters the conversation until `RealtimeSession.release_response`; cancelling it leaves no trace."""
@@ -197,7 +200,14 @@ class RealtimeSession(ABC):
 
     @abstractmethod
     def create_response(self, options: ResponseOptions) -> None:
-        """Ask for a response. A `ResponseCreated` with its ``request_id`` follows, or an `ErrorOccurred`."""
+        """Ask for a response.
+
+        A `ResponseCreated` with its ``request_id`` and exactly one `ResponseDone` follow, even where it fails or is
+        refused at once.
+        """
+
+    def tools_finished(self) -> None:
+        """The functions that a response asked for have run, and no further response will be asked for."""
 
     def release_response(self, request_id: str) -> None:
         """Let a response that was prepared with ``draft`` into the conversation; its user message is there now."""
@@ -205,7 +215,8 @@ class RealtimeSession(ABC):
     @abstractmethod
     def cancel_response(self, response_id: str | None = None, *, reason: str = "client_cancelled") -> None:
         """End a response (by default the live one): its `ResponseDone` follows with status ``cancelled``.
-        Nothing happens where none is live."""
+        Nothing happens where none is live.
+        """
 
     def report_playback(self, report: PlaybackReport) -> None:
         """Say what has been heard; for those who decide by it."""

@@ -2,9 +2,10 @@
 
 Theory of operation. Words arrive with their place in the audio where the voice gives one, and without where it does
 not. Words with a place count as heard once playback has passed the *start of the next word* (or the end of the
-audio): a word cut off in its middle was not heard. Words without a place are spread evenly, by characters, over the
-audio that follows the last placed word, which is what speech does on average; while more audio may still come, its
-length is reckoned from the pace of ordinary speech. `method` says which of the two a cut
+audio): a word cut off in its middle was not heard. Words without a place of their own (a voice that gives only the
+start of a clause, or nothing) are spread evenly, by characters, over the audio up to the next place, which is what
+speech does on average; while more audio may still come, its length is reckoned from the pace of ordinary speech.
+`method` says which of the two a cut
 rests on, so nobody mistakes an estimate for a measurement.
 """
 
@@ -78,20 +79,26 @@ class Alignment:
         if self._closed and position_ms >= self._audio_ms:
             return self.text.rstrip()
         begun = bisect_right(self._starts_ms, position_ms)
-        if begun < len(self._starts_ms) or not self._loose.strip():
-            return "".join(self._texts[: max(0, begun - 1)]).rstrip()
-        return self._spread(position_ms).rstrip()
+        if begun < len(self._starts_ms):
+            if begun == 0:
+                return ""
+            said, piece = "".join(self._texts[: begun - 1]), self._texts[begun - 1]
+            from_ms, until_ms = self._starts_ms[begun - 1], self._starts_ms[begun]
+        else:
+            said = "".join(self._texts[:-1])
+            piece = (self._texts[-1] if self._texts else "") + self._loose
+            from_ms = self._starts_ms[-1] if self._starts_ms else 0.0
+            until_ms = self._audio_ms
+            if not self._closed:
+                until_ms = max(until_ms, from_ms + len(piece) * _MS_PER_CHARACTER)
+        share = (position_ms - from_ms) / (until_ms - from_ms) if until_ms > from_ms else 0.0
+        return (said + _whole_words(piece, share)).rstrip()
 
-    def _spread(self, position_ms: float) -> str:
-        """The cut among words without a place: as many whole words as the characters played would hold."""
-        from_ms = self._starts_ms[-1] if self._starts_ms else 0.0
-        tail = (self._texts[-1] if self._texts else "") + self._loose
-        length_ms = self._audio_ms - from_ms
-        if not self._closed:
-            length_ms = max(length_ms, len(tail) * _MS_PER_CHARACTER)
-        played = len(tail) * (position_ms - from_ms) / length_ms if length_ms > 0.0 else 0.0
-        end = 0
-        for at, char in enumerate(tail):
-            if char.isspace() and at <= played:
-                end = at
-        return "".join(self._texts[:-1]) + tail[:end]
+
+def _whole_words(piece: str, share: float) -> str:
+    """As many whole words of a piece as that share of its characters holds; of a single word: none."""
+    end = 0
+    for at, char in enumerate(piece.rstrip()):
+        if char.isspace() and at <= share * len(piece):
+            end = at
+    return piece[:end]

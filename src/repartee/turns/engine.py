@@ -163,8 +163,9 @@ class TurnEngine:
                 if follow_up:
                     self._tools_deadline_s = None
                 self._floor.enqueue(Waiting(request_id, interruptible=interruptible), first=follow_up)
-            case facts.Interrupt(reason=reason):
-                self._floor.drop_queue(reason)
+            case facts.Interrupt(reason=reason, queue=queue):
+                if queue:
+                    self._floor.drop_queue(reason)
                 self._floor.cancel(reason, now)
             case facts.Commit():
                 self._turn.discard("committed by the program")

@@ -125,9 +125,11 @@ class ToolsDone:
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """A program stops the agent and drops what waits."""
+    """A program stops the agent."""
 
     reason: str = "client_cancelled"
+    queue: bool = True
+    """Whether what waits for the floor is dropped too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,13 @@
+"""Everything that can converse is a `RealtimeModel`; these wrap one into a more capable one.
+
+`Conversing` makes one of an LLM; `Transcribed` gives it hearing, `Spoken` a voice, `TurnTaking` a sense of whose turn
+it is. Each is usable alone.
+"""
+
+from repartee.compose.conversing import Conversing
+from repartee.compose.spoken import Spoken
+from repartee.compose.transcribed import Transcribed
+from repartee.compose.turn_taking import TurnTaking
+from repartee.compose.wrapper import WrapperModel, WrapperSession
+
+__all__ = ["Conversing", "Spoken", "Transcribed", "TurnTaking", "WrapperModel", "WrapperSession"]

@@ -1,0 +1,51 @@
+"""`TaskOwner`: no task without somebody who ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["TaskOwner"]
+
+
+class TaskOwner:
+    """Runs tasks, and ends them all when it is closed.
+
+    Args:
+        on_crash: called with an exception that a task did not handle itself.
+    """
+
+    __slots__ = ("_closed", "_on_crash", "_tasks")
+
+    def __init__(self, on_crash: Callable[[Exception], None]) -> None:
+        self._on_crash = on_crash
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run a coroutine as a task of this owner; after `aclose` it is ended before it begins."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        if self._closed:
+            task.cancel()
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, Exception):
+            self._on_crash(error)
+
+    async def aclose(self) -> None:
+        """Cancel every task and wait until all have ended (except the one that calls this). Idempotent."""
+        self._closed = True
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
