@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 
 import pytest
+
 from tests.tidy.source import Module, dotted, package_modules, parse, qualified, resolve, test_modules, within
 
 CLOCK = {
@@ -52,7 +53,7 @@ QUEUES = {
 
 
 def clock_problems(modules: Mapping[str, Module]) -> list[str]:
-    """Real time read, or waited for, anywhere but in clock.py. A mention counts: a function passed on is called later."""
+    """Real time read, or waited for, but in clock.py. A mention counts: a function passed on is called later."""
     return [
         f"{module.path}:{line}: {name} reads real time; take a `Clock`, a `now`, or a function from repartee.clock"
         for module in modules.values()
@@ -63,19 +64,24 @@ def clock_problems(modules: Mapping[str, Module]) -> list[str]:
 
 def task_problems(modules: Mapping[str, Module]) -> list[str]:
     """Tasks that nobody owns: they die with their error unseen, and may be collected while they run."""
-    problems = []
-    for module in modules.values():
-        for node in ast.walk(module.tree):
-            discarded = isinstance(node, ast.Expr) or (
-                isinstance(node, ast.Assign)
-                and all(isinstance(t, ast.Name) and t.id == "_" for t in node.targets)
-            )
-            if discarded and isinstance(node.value, ast.Call) and _starts_task(node.value, qualified(module)):  # type: ignore[attr-defined]
-                problems.append(
-                    f"{module.path}:{node.lineno}: starts a task and drops it; keep it, await or cancel it when its owner "
-                    f"ends, or start it in a TaskGroup"
-                )
-    return problems
+    return [
+        f"{module.path}:{call.lineno}: starts a task and drops it; keep it, and await or cancel it when its owner "
+        f"ends, or start it in a TaskGroup"
+        for module in modules.values()
+        for call in _dropped_calls(module.tree)
+        if _starts_task(call, qualified(module))
+    ]
+
+
+def _dropped_calls(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls whose value goes nowhere, or to `_`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            dropped = all(isinstance(target, ast.Name) and target.id == "_" for target in node.targets)
+        else:
+            dropped = isinstance(node, ast.Expr)
+        if dropped and isinstance(node, ast.Assign | ast.Expr) and isinstance(node.value, ast.Call):
+            yield node.value
 
 
 def _starts_task(call: ast.Call, names: Mapping[str, str]) -> bool:
@@ -99,8 +105,9 @@ def queue_problems(modules: Mapping[str, Module]) -> list[str]:
                 around = module.lines[max(node.lineno - 2, 0) : (node.end_lineno or node.lineno)]
                 if not any("bounded" in line.partition("#")[2] for line in around):
                     problems.append(
-                        f"{module.path}:{node.lineno}: {resolve(node.func, names)} without a bound; give it maxsize or maxlen "
-                        f"and say what happens when it is full, or say beside it what bounds it: `# bounded by …`"
+                        f"{module.path}:{node.lineno}: {resolve(node.func, names)} without a bound; give it maxsize "
+                        f"or maxlen and say what happens when it is full, or say beside it what bounds it: "
+                        f"`# bounded by …`"
                     )
     return problems
 
@@ -132,8 +139,9 @@ def swallow_problems(modules: Mapping[str, Module]) -> list[str]:
                 )
                 if not used and f"{module.path}::{where}" not in SWALLOWS:
                     problems.append(
-                        f"{module.path}:{handler.lineno}: swallows every error; catch the one that is expected, or name it "
-                        f"(`as error`) and hand it to whoever must know, or give {module.path}::{where} a reason in SWALLOWS"
+                        f"{module.path}:{handler.lineno}: swallows every error; catch the one that is "
+                        f"expected, or name it (`as error`) and hand it to whoever must know, or give "
+                        f"{module.path}::{where} a reason in SWALLOWS"
                     )
     return problems
 
@@ -199,7 +207,7 @@ def _mentions(module: Module, banned: set[str]) -> Iterator[tuple[int, str]]:
             yield node.lineno, resolve(node, names)
 
 
-# ------------------------------------------------------------------------------------------------- the package as it is
+# --------------------------------------------------------------------------------------- the package as it is
 
 
 def test_only_the_clock_reads_real_time() -> None:
@@ -226,7 +234,7 @@ def test_tests_neither_sleep_nor_mock() -> None:
     assert not (problems := test_code_problems(test_modules())), "\n".join(problems)
 
 
-# ------------------------------------------------------------------------------- the rules see what they are meant to see
+# ------------------------------------------------------------------- the rules see what they are meant to see
 
 
 def _planted(text: str) -> dict[str, Module]:

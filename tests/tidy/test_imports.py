@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 import pytest
+
 from tests.tidy.source import (
     FLOORS,
     PACKAGE,
@@ -22,7 +23,7 @@ from tests.tidy.source import (
     within,
 )
 
-# ---------------------------------------------------------------------------------------------------- the rules as data
+# ------------------------------------------------------------------------------------------ the rules as data
 
 EDGES: dict[str, set[str]] = {
     # Which other parts of floor 4 a part of floor 4 may import.
@@ -60,7 +61,7 @@ THIRD_PARTY: dict[str, set[str]] = {}
 """Third-party packages that a module of floors 0 to 3 may import at its top: module → packages, with the reason."""
 
 
-# ------------------------------------------------------------------------------------------------------------ the rules
+# -------------------------------------------------------------------------------------------------- the rules
 
 
 def floor_problems(modules: Mapping[str, Module]) -> list[str]:
@@ -151,8 +152,8 @@ def heavy_problems(modules: Mapping[str, Module]) -> list[str]:
             ours = root == PACKAGE or root in sys.stdlib_module_names
             if not found.hidden and not ours and root not in THIRD_PARTY.get(module.name, set()):
                 problems.append(
-                    f"{module.path}:{found.line}: imports {found.target} when it is imported; do it in the function that "
-                    f"needs it (and under TYPE_CHECKING for annotations), so that `import repartee` stays cheap"
+                    f"{module.path}:{found.line}: imports {found.target} when it is imported; do it in the function "
+                    f"that needs it (and under TYPE_CHECKING for annotations), so that `import repartee` stays cheap"
                 )
     return problems
 
@@ -207,7 +208,7 @@ def _shortest_ring(graph: Mapping[str, set[str]], start: str) -> list[str]:
     raise AssertionError("called for a module that is on no ring")
 
 
-# ------------------------------------------------------------------------------------------------- the package as it is
+# --------------------------------------------------------------------------------------- the package as it is
 
 
 def test_floors_import_downward_only() -> None:
@@ -246,7 +247,7 @@ def test_the_package_itself_is_lazy() -> None:
     assert not (problems := root_problems(package_modules()[PACKAGE])), "\n".join(problems)
 
 
-# ------------------------------------------------------------------------------- the rules see what they are meant to see
+# ------------------------------------------------------------------- the rules see what they are meant to see
 
 
 def _plant(**texts: str) -> dict[str, Module]:
