@@ -39,7 +39,7 @@ APART = {("server", "session"), ("session", "server"), ("compose", "session"), (
 
 PASSAGES: dict[tuple[str, str], str] = {
     # (importer, imported): why this hole in a wall is right. Both stand for themselves and what is below them.
-    ("repartee.plugins.local", "repartee.compose"): (
+    ("repartee.plugins.local.realtime", "repartee.compose"): (
         "local.RealtimeModel is the local VAD, STT, LLM and TTS joined by the same wrappers that a session uses"
     ),
 }
