@@ -66,8 +66,7 @@ def read_audio(
 def open_audio(
     path: PathLike, *, sample_rate: int | None = None, mono: bool = True, frame_ms: float = 20.0
 ) -> AudioReader:
-    """Open a sound file of any length to read it as a stream of frames; the memory used doesn't depend on its
-    length.
+    """Open a sound file to read it as a stream of frames, in memory that doesn't grow with its length.
 
     ::
 

@@ -49,7 +49,7 @@ STOPBAND_DB: Final = 75.0
 
 _CUTOFF: Final = 0.97  # of the lower Nyquist frequency: the middle of the transition band
 _SCALE: Final = float(1 << 30)  # taps are integers over this; |sample| * sum |tap| < 2**15 * 2**33
-_MAX_TABLE: Final = 4_000_000  # coefficients; only pairs of odd rates such as 44099 and 16000 come near
+_MAX_TABLE: Final = 2_000_000  # coefficients; only pairs of odd rates such as 44099 and 16000 come near
 _PRODUCTS_AT_ONCE: Final = 200_000  # below the size from which OpenBLAS would wake further threads (2**18)
 _CHUNK: Final = 16_384  # longest piece of input converted at once, in samples: bounds the working memory
 
