@@ -142,6 +142,25 @@ class WorkerPool:
             self._lanes.add(lane)
         return lane
 
+    async def run(self, job: Callable[[], R]) -> R:
+        """Run one job on a thread of the pool, behind what waits there. Returns what it returns, or raises."""
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+        def settle(result: tuple[R]) -> None:
+            if not done.done():
+                done.set_result(result[0])
+
+        def fail(error: Exception) -> None:
+            if not done.done():
+                done.set_exception(error)
+
+        lane: Lane[tuple[R]] = self.open(settle, fail, pending_max=1)
+        try:
+            lane.submit(lambda: (job(),))
+            return await done
+        finally:
+            await lane.aclose()
+
     def statistics(self) -> PoolStatistics:
         """What was done so far, and what waits."""
         with self._lock:
