@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from repartee.testing.faults import Fault, fail, slow, stall
     from repartee.testing.io import Heard, MemoryInput, MemoryOutput, MemoryTextOutput
     from repartee.testing.scripted_llm import Reply, ScriptedLLM, ScriptError, call_function
+    from repartee.testing.scripted_realtime import Disconnect, Emit, ScriptedRealtimeModel, UserTurn
     from repartee.testing.scripted_stt import ScriptedSTT
     from repartee.testing.scripted_tts import ScriptedTTS
     from repartee.testing.scripted_turn_detector import ScriptedTurnDetector
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeadlockError",
+    "Disconnect",
+    "Emit",
     "Fault",
     "Heard",
     "LeakError",
@@ -59,6 +62,7 @@ __all__ = [
     "Reply",
     "ScriptError",
     "ScriptedLLM",
+    "ScriptedRealtimeModel",
     "ScriptedSTT",
     "ScriptedTTS",
     "ScriptedTurnDetector",
@@ -67,6 +71,7 @@ __all__ = [
     "SwallowedError",
     "TimeLimitError",
     "TimedText",
+    "UserTurn",
     "VirtualTimeError",
     "VirtualTimeLoop",
     "call_function",
@@ -85,6 +90,7 @@ _HOMES = {
     "faults": ("Fault", "fail", "slow", "stall"),
     "io": ("Heard", "MemoryInput", "MemoryOutput", "MemoryTextOutput"),
     "scripted_llm": ("Reply", "ScriptError", "ScriptedLLM", "call_function"),
+    "scripted_realtime": ("Disconnect", "Emit", "ScriptedRealtimeModel", "UserTurn"),
     "scripted_stt": ("ScriptedSTT",),
     "scripted_tts": ("ScriptedTTS",),
     "scripted_turn_detector": ("ScriptedTurnDetector",),

@@ -142,7 +142,7 @@ class ScriptedLLM(LLM):
         self.records.append(record)
         call = len(self.records)
         scripted = self._choose(record.request)
-        reply = _as_reply(scripted)
+        reply = as_reply(scripted)
         try:
             given = 0
             for chunk in _chunks(reply):
@@ -196,7 +196,8 @@ def tokens_of(text: str) -> list[str]:
     return [*tokens, rest] if rest else tokens
 
 
-def _as_reply(scripted: str | Reply | FunctionCall) -> Reply:
+def as_reply(scripted: str | Reply | FunctionCall) -> Reply:
+    """What a script says in short, in full."""
     if isinstance(scripted, FunctionCall):
         return Reply(calls=(scripted,))
     return Reply(scripted) if isinstance(scripted, str) else scripted

@@ -32,6 +32,7 @@ class ScriptedSTT(STT):
         finals: whole segments that the final gives otherwise: ``{"book a cable": "book a table", "hm": ""}``.
         confidence: of finals. Default: none.
         endpointing_s: silence after which the model ends a segment by itself. Default: ``None``, it does not.
+        sample_rate: the rate it likes best; it takes any. Default: 24000, so that scripted audio is not resampled.
         faults: a call is a segment (from 1, over all of this model's streams), a result an interim or a final.
     """
 
@@ -45,10 +46,14 @@ class ScriptedSTT(STT):
         finals: Mapping[str, str] | None = None,
         confidence: float | None = None,
         endpointing_s: float | None = None,
+        sample_rate: int = 24_000,
         faults: Sequence[Fault] = (),
     ) -> None:
         self.capabilities = STTCapabilities(
-            interim=interim_lag_s is not None, endpointing=endpointing_s is not None, word_times=True
+            interim=interim_lag_s is not None,
+            endpointing=endpointing_s is not None,
+            word_times=True,
+            sample_rate=sample_rate,
         )
         self.script = script
         self.interim_lag_s = interim_lag_s

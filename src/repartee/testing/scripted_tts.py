@@ -109,7 +109,7 @@ class ScriptedTTS(TTS):
                     await elapse(delay)
                 utterance.given_samples += chunk.audio.samples
                 yield chunk
-            await self.plan.meet(call, -(-len(audio) // self._chunk_bytes()))
+            await self.plan.meet(call, -(-len(audio) // self.chunk_bytes))
             utterance.outcome = "completed"
         except (GeneratorExit, asyncio.CancelledError):
             utterance.outcome = "cancelled"
@@ -121,12 +121,14 @@ class ScriptedTTS(TTS):
     def _word_ms(self, word: str) -> float:
         return self.ms_per_char * len(word) if self.ms_per_word is None else self.ms_per_word
 
-    def _chunk_bytes(self) -> int:
+    @property
+    def chunk_bytes(self) -> int:
+        """Length of a full chunk."""
         return 2 * max(1, round(self.chunk_ms * self.capabilities.sample_rate / 1000))
 
     def _chunks(self, audio: bytes, words: Sequence[TimedWord]) -> list[SpeechChunk]:
         rate = self.capabilities.sample_rate
-        size = self._chunk_bytes()
+        size = self.chunk_bytes
         chunks = []
         for start in range(0, len(audio), size):
             frame = AudioFrame(audio[start : start + size], rate, position_samples=start // 2)

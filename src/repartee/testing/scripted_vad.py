@@ -29,6 +29,7 @@ class ScriptedVAD(VAD):
         noise_probability: of one with `repartee.testing.speech.noise` alone. Default: as for speech.
         lag_s: how long after a window's last sample was pushed its result comes. Default: 0.
         window_ms: length of a window. Default: 32.
+        sample_rate: the rate it likes best; it takes any. Default: 24000, so that scripted audio is not resampled.
         faults: a call is a stream (from 1, over all of this model's), a result a window.
     """
 
@@ -41,9 +42,10 @@ class ScriptedVAD(VAD):
         noise_probability: float | None = None,
         lag_s: float = 0.0,
         window_ms: int = 32,
+        sample_rate: int = 24_000,
         faults: Sequence[Fault] = (),
     ) -> None:
-        self.capabilities = VADCapabilities(window_ms=window_ms)
+        self.capabilities = VADCapabilities(sample_rate, window_ms)
         self.intervals = None if intervals is None else sorted(intervals)
         self.probability = probability
         self.silence_probability = silence_probability
