@@ -1,0 +1,207 @@
+"""What a local voice is, and eSpeak NG as one."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from repartee.errors import ConfigurationError
+from repartee.models import TimedWord, TTSCapabilities
+from repartee.plugins.local.espeak_ffi import EspeakSettings, WordMark, espeak
+from repartee.plugins.local.speakable import WordClock, word_spans
+
+__all__ = ["Emit", "EspeakVoice", "LocalVoice"]
+
+Emit = Callable[[bytes, list[TimedWord]], bool]
+"""Takes PCM16 and the words known by it (times from the piece's first sample); returns whether to go on."""
+
+
+class LocalVoice(ABC):
+    """An engine with a voice. `speak` and `load` run in one thread of ``executor``, never two at once."""
+
+    name: str
+    capabilities: TTSCapabilities
+    executor: Executor
+    piece_characters: int = 300
+    """Longer text is spoken in pieces of at most that many characters, so one speaker can't hold up the others."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Get ready to speak. Idempotent."""
+
+    @abstractmethod
+    def speak(self, text: str, *, first: bool, last: bool, emit: Emit) -> None:
+        """Speak a piece until its end, or until ``emit`` says to stop.
+
+        Args:
+            text: neutralised (`speakable.neutralise`).
+            first: whether the synthesis begins with it, so silence before its first word is waste.
+            last: whether the synthesis ends with it.
+            emit: takes the audio as it comes.
+        """
+
+    def close(self) -> None:
+        """Release what is not shared. Default: nothing."""
+
+
+# One thread for the process, because the engine is one: jobs of all sessions are spoken in turn.
+_espeak_thread: ThreadPoolExecutor | None = None
+_espeak_thread_lock = threading.Lock()
+
+
+def _thread() -> ThreadPoolExecutor:
+    global _espeak_thread
+    with _espeak_thread_lock:
+        if _espeak_thread is None:
+            _espeak_thread = ThreadPoolExecutor(1, thread_name_prefix="repartee-espeak")
+        return _espeak_thread
+
+
+_AUDIBLE = 32
+"""-60 dBFS: below it is silence. The breath of an initial h lies above."""
+_LEAD_MS = 2.0
+"""Kept of the silence before the first sound."""
+
+
+class EspeakVoice(LocalVoice):
+    """eSpeak NG.
+
+    Args:
+        settings: voice and manner.
+        closing_pause_ms: the longest silence kept after a synthesis.
+
+    Raises:
+        ConfigurationError: there is no such voice.
+        MissingDependencyError: the engine is not installed.
+    """
+
+    piece_characters = 200
+
+    def __init__(self, settings: EspeakSettings, *, closing_pause_ms: float) -> None:
+        engine = espeak()
+        languages = engine.languages_of(settings.voice)
+        if not languages:
+            raise ConfigurationError(_no_such_voice(settings.voice, engine.voices()))
+        self.name = f"espeak-ng {settings.voice}"
+        self.capabilities = TTSCapabilities(engine.sample_rate, True, 1, languages)
+        self.executor = _thread()
+        self._engine = engine
+        self._settings = settings
+        self._closing_pause_ms = closing_pause_ms
+
+    def load(self) -> None:
+        """Choose the voice, and import numpy, so the first words need not wait for either."""
+        _last_audible(b"")
+        self._engine.speak("a", self._settings, lambda block, marks: False)
+
+    def speak(self, text: str, *, first: bool, last: bool, emit: Emit) -> None:
+        pause_ms = self._pause_ms(text) if last else None
+        piece = _Piece(text, self.capabilities.sample_rate, emit, trim_lead=first, pause_ms=pause_ms)
+        self._engine.speak(text, self._settings, piece.take)
+        piece.finish()
+
+    def _pause_ms(self, text: str) -> float:
+        # The engine pauses 300 ms after a sentence, 150 ms after a comma, and 300 ms after text that just ends,
+        # though more of the same clause may follow that.
+        end = text.rstrip().rstrip("\"'”’)]")[-1:]
+        return (
+            self._closing_pause_ms if end in tuple(".,;:!?…。！？，—–") else min(40.0, self._closing_pause_ms)
+        )
+
+
+class _Piece:
+    """One piece on its way from the engine's blocks to chunks, each of which ends where a word begins.
+
+    Audio waits here until the next word is announced, because only then it is known whether a word was skipped. That
+    costs a fraction of a millisecond: the engine speaks a thousand times as fast as it is heard.
+    """
+
+    def __init__(self, text: str, rate: int, emit: Emit, *, trim_lead: bool, pause_ms: float | None) -> None:
+        self._rate = rate
+        self._emit = emit
+        self._pause_ms = pause_ms
+        self._clock = WordClock(text, word_spans(text))
+        self._waiting = bytearray()
+        self._received = 0  # samples
+        self._trimmed = 0
+        self._trim_lead = trim_lead
+        self._words: list[TimedWord] = []
+        self._running = True
+
+    def take(self, block: bytes, marks: list[WordMark]) -> bool:
+        """The engine's callback."""
+        self._waiting += block
+        self._received += len(block) // 2
+        newest = None
+        for mark in marks:
+            self._words += self._clock.mark(mark.text_index, mark.sample * 1000 / self._rate)
+            newest = mark.sample
+        if newest is not None:
+            # Marks may come with the block before their audio.
+            self._pass(
+                2 * max(0, min(newest - (self._received - len(self._waiting) // 2), len(self._waiting) // 2))
+            )
+        return self._running
+
+    def finish(self) -> None:
+        """The engine is done: give the rest, without the excess of silence at its end."""
+        if not self._running:
+            return
+        sound = _last_audible(self._waiting)
+        begun = self._received - len(self._waiting) // 2
+        self._words += self._clock.finish((begun + sound) * 1000 / self._rate)
+        if self._pause_ms is not None:
+            keep = sound + round(self._pause_ms * self._rate / 1000)
+            del self._waiting[2 * keep :]
+        if sound or not self._trim_lead:
+            self._pass(len(self._waiting))
+
+    def _pass(self, size: int) -> None:
+        audio = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        if self._trim_lead:
+            silent = _first_audible(audio)
+            if silent is None:
+                self._trimmed += len(audio) // 2
+                return
+            silent = max(0, silent - round(_LEAD_MS * self._rate / 1000))
+            self._trimmed += silent
+            audio = audio[2 * silent :]
+            self._trim_lead = False
+        if not audio:
+            return  # words wait for the audio that they come with
+        words, self._words = self._words, []
+        if self._trimmed:
+            early = self._trimmed * 1000 / self._rate
+            words = [TimedWord(w.text_start, w.text_end, max(0.0, w.start_ms - early)) for w in words]
+        self._running = self._emit(audio, words)
+
+
+def _first_audible(audio: bytes) -> int | None:
+    import numpy as np
+
+    loud = np.abs(np.frombuffer(audio, "<i2").astype(np.int32)) > _AUDIBLE
+    at = int(loud.argmax()) if len(loud) else 0
+    return at if len(loud) and loud[at] else None
+
+
+def _last_audible(audio: bytes | bytearray) -> int:
+    """Samples up to and with the last audible one."""
+    import numpy as np
+
+    loud = np.flatnonzero(np.abs(np.frombuffer(bytes(audio), "<i2").astype(np.int32)) > _AUDIBLE)
+    return int(loud[-1]) + 1 if len(loud) else 0
+
+
+def _no_such_voice(voice: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(voice.partition("+")[0].lower(), known, n=3)
+    hint = (
+        f"did you mean {' or '.join(map(repr, close))}?" if close else "for example 'en-us', 'en-gb+f3', 'de'"
+    )
+    return (
+        f"eSpeak NG has no voice {voice!r}; {hint} "
+        "(a Piper or Kokoro voice is given by the path of its .onnx file)"
+    )
