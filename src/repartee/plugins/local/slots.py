@@ -16,6 +16,8 @@ from typing import Any
 
 __all__ = [
     "evaluate",
+    "may_start_expression",
+    "may_start_number",
     "read_boolean",
     "read_choice",
     "read_duration_s",
@@ -36,16 +38,21 @@ def words_of(text: str) -> list[str]:
 
 # -- numbers -------------------------------------------------------------------------------------------------------
 
-_UNITS = {
-    word: value
-    for value, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-    )
-} | {"oh": 0, "nought": 0, "dozen": 12}
+_SMALL = "zero one two three four five six seven eight nine ten eleven twelve"
+_TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_UNITS = {word: value for value, word in enumerate(f"{_SMALL} {_TEENS}".split())}
+_UNITS |= {"oh": 0, "nought": 0, "dozen": 12}
 _TENS = {
-    word: value * 10
-    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)
-} | {"fourty": 40}
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fourty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
+    "ninety": 90,
+}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _FRACTIONS = {"half": Fraction(1, 2), "quarter": Fraction(1, 4), "third": Fraction(1, 3)}
 # What the recognizer writes for a number word when little context tells them apart.
@@ -142,6 +149,21 @@ def _part(word: str) -> int | None:
     return int(word) if word.isdecimal() and len(word) <= 15 else None
 
 
+_LEADS = frozenset({"a", "an", "minus", "negative", "-", "half", "quarter", "third", "point", "couple"})
+
+
+def may_start_number(word: str) -> bool:
+    """Whether a number or a duration can begin with this word."""
+    return word in _UNITS or word in _TENS or word in _LEADS or word[0].isdecimal()
+
+
+def may_start_expression(word: str) -> bool:
+    """Whether arithmetic can begin with this word."""
+    return (
+        may_start_number(word) or word in _HOMOPHONES or word in _VERBS or word in ("the", "square", "root")
+    )
+
+
 # -- durations -----------------------------------------------------------------------------------------------------
 
 _SECONDS = {
@@ -193,7 +215,7 @@ def read_duration_s(words: Sequence[str]) -> float | int | None:
     ``None`` if the span is anything else, or not above 0. At most 366 days.
     """
     total = Fraction(0)
-    rest = [word for word in words if word not in ("about", "around", "exactly")]
+    rest = list(words)
     if not rest:
         return None
     unit = 0
