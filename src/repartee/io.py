@@ -82,7 +82,9 @@ class AudioOutput(ABC):
     @abstractmethod
     def clear(self) -> None:
         """Drop what has not been played, at once; one `PlaybackPosition` with ``cleared`` follows, even late.
-        Also ends a pause, and turns the volume back up."""
+
+        Also ends a pause, and turns the volume back up.
+        """
 
     @abstractmethod
     def pause(self) -> None:

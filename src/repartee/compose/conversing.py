@@ -292,7 +292,7 @@ class _ConversingSession(RealtimeSession):
         call = replace(call, id=response.call_ids.get(call.call_id, call.id))
         self._add(response, call)
         if response.in_band:
-            self.emit(ItemDone(call))
+            self.emit(ItemDone(call, response.id))
         self.emit(OutputItemDone(response.id, call))
 
     def _reached(self, response: _Response) -> None:
@@ -308,7 +308,7 @@ class _ConversingSession(RealtimeSession):
         else:
             before = self._context.last_id
             self._context.insert(item)
-        self.emit(ItemAdded(item, before))
+        self.emit(ItemAdded(item, before, response.id))
 
     def _finish_message(self, response: _Response, status: Literal["completed", "incomplete"]) -> None:
         if response.message is None:
@@ -321,7 +321,7 @@ class _ConversingSession(RealtimeSession):
                 response.held = [message if item.id == message.id else item for item in response.held]
             elif message.id in self._context:
                 self._context.replace(message)
-            self.emit(ItemDone(message))
+            self.emit(ItemDone(message, response.id))
         self.emit(OutputItemDone(response.id, message))
 
     def _end(
@@ -341,7 +341,7 @@ class _ConversingSession(RealtimeSession):
             while len(self._finished_drafts) >= _DRAFTS_MAX:  # the oldest was forgotten by its owner
                 del self._finished_drafts[next(iter(self._finished_drafts))]
             self._finished_drafts[response.options.request_id] = response
-        if error is not None and not isinstance(error, UsageError):
+        if error is not None and not isinstance(error, UsageError) and response.held is None:
             self.emit(ErrorOccurred(error, "llm"))
         self.emit(ResponseDone(response.id, status, reason, error, response.usage))
         if response.in_band and response.held is None:

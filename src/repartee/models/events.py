@@ -36,6 +36,7 @@ __all__ = [
     "ItemTruncated",
     "OutputClear",
     "OutputGain",
+    "OutputHeard",
     "OutputItemDone",
     "OutputPause",
     "OutputResume",
@@ -151,6 +152,8 @@ class ItemAdded:
 
     item: Item
     previous_item_id: str | None
+    response_id: str | None = None
+    """The response that made it; ``None`` for the user's and the program's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ class ItemDone:
     """An item has its final content (``conversation.item.done``)."""
 
     item: Item
+    response_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +283,18 @@ class OutputClear:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class OutputHeard:
+    """More words of an item have been heard; from the one who plays, whenever their number grows."""
+
+    response_id: str
+    item_id: str
+    text: str
+    """All the words of the item that were heard so far."""
+    audio_ms: float
+    """How much of its audio that is."""
+
+
 # -- states, measures, errors ----------------------------------------------------------------------------------
 
 
@@ -344,6 +360,7 @@ RealtimeEvent = (
     | OutputPause
     | OutputResume
     | OutputClear
+    | OutputHeard
     | UserStateChanged
     | AgentStateChanged
     | StageReached

@@ -64,6 +64,8 @@ class RealtimeCapabilities(LLMCapabilities):
     """Decides by itself when a turn is over, and answers it."""
     truncation: bool = False
     """Takes `RealtimeSession.truncate_item`."""
+    floor: bool = False
+    """Decides who has the floor: gives `OutputPause`, `OutputClear` and the like, and wants playback reports."""
     drafts: bool = False
     """Takes `ResponseOptions.draft` and `RealtimeSession.release_response`."""
     verbatim: bool = False
@@ -215,7 +217,8 @@ class RealtimeSession(ABC):
     @abstractmethod
     def cancel_response(self, response_id: str | None = None, *, reason: str = "client_cancelled") -> None:
         """End a response (by default the live one): its `ResponseDone` follows with status ``cancelled``.
-        Nothing happens where none is live.
+
+        A ``request_id`` whose response has not begun is taken back. Nothing happens where none is live.
         """
 
     def report_playback(self, report: PlaybackReport) -> None:

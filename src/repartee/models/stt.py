@@ -73,8 +73,9 @@ class STTStream(ABC):
 
     @abstractmethod
     def push(self, frame: AudioFrame) -> None:
-        """Take mono audio of any length. Never blocks. Past its bound (stated by the model) it reports an error
-        once rather than guess at words with audio missing.
+        """Take mono audio of any length. Never blocks.
+
+        Past its bound (stated by the model) it reports an error once rather than guess at words with audio missing.
         """
 
     @abstractmethod

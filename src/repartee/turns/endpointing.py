@@ -5,7 +5,8 @@ probability that they have finished, let pauses inside a turn last exponentially
 cut-off be worth ``patience_s`` seconds of waiting. After ``t`` seconds of silence, an unfinished caller is still silent
 with probability ``exp(-t / pause_s)``, so one more moment of waiting is worth it while
 
-    patience_s · (1 - p) / pause_s · exp(-t / pause_s)  >  1,   that is   t < pause_s · ln(patience_s · (1 - p) / pause_s).
+    patience_s · (1 - p) / pause_s · exp(-t / pause_s) > 1,
+    that is, t < pause_s · ln(patience_s · (1 - p) / pause_s).
 
 The best delay is that bound, held between a minimum and a maximum: a continuous function of the probability, long for
 an unsure detector and short for a sure one. `SemanticEndpointing` is this formula; `DynamicEndpointing` also learns

@@ -72,9 +72,20 @@ class TurnEngine:
         return self._turn.state, self._floor.state
 
     @property
+    def turn_open(self) -> bool:
+        """Whether the caller's turn is open."""
+        return self._turn.open
+
+    @property
     def waiting(self) -> int:
         """How many responses wait for the floor."""
         return len(self._floor.queue)
+
+    @property
+    def holder_response_id(self) -> str | None:
+        """The response that holds the floor, once the model has named it."""
+        holder = self._floor.holder
+        return holder.response_id if holder is not None else None
 
     def next_action(self) -> do.Action | None:
         """The next decision to carry out; ``None`` when there is none."""
@@ -167,6 +178,8 @@ class TurnEngine:
                 if queue:
                     self._floor.drop_queue(reason)
                 self._floor.cancel(reason, now)
+            case facts.Withdraw(request_id=request_id, reason=reason):
+                self._floor.withdraw(request_id, reason)
             case facts.Commit():
                 self._turn.discard("committed by the program")
                 self._turn.commit("manual", now)

@@ -26,6 +26,7 @@ __all__ = [
     "SpeechBegan",
     "SpeechEnded",
     "ToolsDone",
+    "Withdraw",
 ]
 
 
@@ -133,6 +134,14 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A request that waits for the floor is taken back."""
+
+    request_id: str
+    reason: str = "client_cancelled"
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """A program closes the caller's turn (push-to-talk). The model answers only if asked to."""
 
@@ -162,6 +171,7 @@ Fact = (
     | PlaybackEnded
     | ToolsDone
     | Interrupt
+    | Withdraw
     | Commit
     | Clear
 )

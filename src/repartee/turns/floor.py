@@ -83,6 +83,14 @@ class Floor:
         while self.queue:
             self._out.append(do.Reject(self.queue.popleft().request_id, reason))
 
+    def withdraw(self, request_id: str, reason: str) -> None:
+        """Send one away who waits."""
+        for waiting in self.queue:
+            if waiting.request_id == request_id:
+                self.queue.remove(waiting)
+                self._out.append(do.Reject(request_id, reason))
+                return
+
     # -- the response ------------------------------------------------------------------------------------------
 
     def response_started(self, fact: facts.ResponseStarted, now: float) -> None:

@@ -116,8 +116,10 @@ class HeardLedger:
             self._line.append(_Stretch(account, samples))
 
     def played(self, position_samples: int) -> None:
-        """The output acknowledges a position. Anything behind what is known is ignored, anything beyond what was
-        sent is cut to it: an output can't have played what it was not given.
+        """The output acknowledges a position.
+
+        Anything behind what is known is ignored, anything beyond what was sent is cut to it: an output can't have
+        played what it was not given.
         """
         left = min(position_samples, self._sent) - self._played
         if left <= 0:

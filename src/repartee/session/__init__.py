@@ -1,0 +1,8 @@
+"""`AgentSession`: an agent in conversation."""
+
+from repartee.session.agent import Agent
+from repartee.session.agent_session import AgentSession
+from repartee.session.playback import Playback
+from repartee.session.speech_handle import SpeechHandle
+
+__all__ = ["Agent", "AgentSession", "Playback", "SpeechHandle"]

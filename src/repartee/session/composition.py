@@ -1,0 +1,138 @@
+"""Which wrappers a session's parts call for. Nothing else in the house chooses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Literal
+
+from repartee.compose import Conversing, Spoken, Transcribed, TurnTaking
+from repartee.errors import ConfigurationError
+from repartee.models import LLM, STT, TTS, VAD, RealtimeModel, TurnDetector
+from repartee.turns import (
+    Endpointing,
+    FixedEndpointing,
+    InterruptionOptions,
+    SemanticEndpointing,
+    SpeculationOptions,
+    SpeechGateOptions,
+    TurnMode,
+    TurnOptions,
+)
+
+__all__ = ["Parts", "TurnDetection", "compose", "default_vad"]
+
+TurnDetection = TurnDetector | Literal["vad", "stt", "realtime_llm", "manual"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `AgentSession` was given."""
+
+    llm: LLM
+    stt: STT | None = None
+    tts: TTS | None = None
+    vad: VAD | None = None
+    vad_given: bool = False
+    turn_detection: TurnDetection = None
+    endpointing: Endpointing | None = None
+    interruption: InterruptionOptions | None = None
+    speculation: SpeculationOptions | None = None
+    gate: SpeechGateOptions | None = None
+    away_after_s: float | None = 15.0
+
+
+def default_vad() -> VAD:
+    """The VAD that an installed package offers as the default.
+
+    Raises:
+        ConfigurationError: none does.
+        MissingDependencyError: it lacks a package.
+    """
+    for entry in entry_points(group="repartee.defaults", name="vad"):
+        vad = entry.load()()
+        if isinstance(vad, VAD):
+            return vad
+    raise ConfigurationError(
+        "speech has to be detected to take turns, and no VAD is installed: pass vad=, or pip install 'repartee[local]'"
+    )
+
+
+def compose(parts: Parts) -> RealtimeModel:
+    """One model of all parts.
+
+    Raises:
+        ConfigurationError: they contradict each other, or one is missing.
+    """
+    model = parts.llm if isinstance(parts.llm, RealtimeModel) else Conversing(parts.llm)
+    if parts.stt is not None:
+        model = Transcribed(model, parts.stt)
+    if parts.tts is not None:
+        model = Spoken(model, parts.tts)
+    if model.capabilities.floor:
+        _check_takes_turns(parts)
+        return model
+    mode = _mode(parts, model)
+    vad = parts.vad
+    if mode == "vad" and vad is None and model.capabilities.audio_input:
+        if parts.vad_given:
+            raise ConfigurationError(
+                "turns can't be told without a VAD (vad=None): leave vad out for the default, pass one, or set "
+                "turn_detection to 'stt' (a recogniser with its own endpointing), 'realtime_llm' or 'manual'"
+            )
+        vad = default_vad()
+    detector = parts.turn_detection if isinstance(parts.turn_detection, TurnDetector) else None
+    return TurnTaking(model, vad, detector, options=_options(parts, mode, detector), gate=parts.gate)
+
+
+def _check_takes_turns(parts: Parts) -> None:
+    if parts.turn_detection is not None or parts.vad is not None:
+        raise ConfigurationError(
+            "this model takes turns by itself: configure its own turn detection, or build it with "
+            "turn_detection=None to use the session's"
+        )
+
+
+def _mode(parts: Parts, model: RealtimeModel) -> TurnMode:
+    """Who says that a turn is over."""
+    wanted = parts.turn_detection
+    able = model.capabilities
+    if isinstance(wanted, TurnDetector):
+        if able.turn_detection:
+            raise ConfigurationError(
+                "two turn detections contradict each other: the model has its own; build it with turn_detection=None "
+                "to use the session's"
+            )
+        return "vad"
+    match wanted:
+        case "manual" | "vad":
+            return wanted
+        case "stt":
+            if parts.stt is None or not parts.stt.capabilities.endpointing:
+                raise ConfigurationError(
+                    "turn_detection='stt' needs an stt that finds the end of speech by itself"
+                )
+            return "stt"
+        case "realtime_llm":
+            return "model"
+        case None:
+            if able.turn_detection:
+                return "model"
+            return "vad" if able.audio_input else "manual"
+    raise ConfigurationError(
+        f"turn_detection is {wanted!r}; it must be a TurnDetector, 'vad', 'stt', 'realtime_llm', 'manual' or None"
+    )
+
+
+def _options(parts: Parts, mode: TurnMode, detector: TurnDetector | None) -> TurnOptions:
+    endpointing = parts.endpointing
+    if endpointing is None:
+        endpointing = FixedEndpointing() if detector is None else SemanticEndpointing()
+    return TurnOptions(
+        mode=mode,
+        endpointing=endpointing,
+        interruption=parts.interruption if parts.interruption is not None else InterruptionOptions(),
+        speculation=parts.speculation if parts.speculation is not None else SpeculationOptions(),
+        prediction_deadline_s=detector.capabilities.deadline_s if detector is not None else 0.3,
+        away_after_s=parts.away_after_s,
+    )
