@@ -45,6 +45,24 @@ async def test_time_begins_at_zero_and_moves_exactly_to_each_timer() -> None:
     assert seen == [0.0, 0.02, 0.3, 7.7, 7.7, 7.7 + 0.1]
 
 
+@virtual_time
+async def test_no_time_passes_until_all_is_done_that_can_be() -> None:
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    async def chain() -> None:
+        for step in range(5):
+            await asyncio.sleep(0)
+            seen.append(await asyncio.to_thread(abs, -step))
+        loop.call_later(0, seen.append, 99)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(chain())
+        await elapse(0)
+        assert seen == [0, 1, 2, 3, 4, 99]
+    assert now() == 0.0
+
+
 def test_half_an_hour_of_20_ms_ticks_takes_seconds() -> None:
     async def main() -> int:
         ticks = 0

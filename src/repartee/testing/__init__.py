@@ -39,6 +39,7 @@ from repartee.testing.virtual_time import (
 )
 
 if TYPE_CHECKING:
+    from repartee.testing.checkers import Violation, check_all, check_nothing_left
     from repartee.testing.faults import Fault, fail, slow, stall
     from repartee.testing.io import Heard, MemoryInput, MemoryOutput, MemoryTextOutput
     from repartee.testing.scripted_llm import Reply, ScriptedLLM, ScriptError, call_function
@@ -72,9 +73,12 @@ __all__ = [
     "TimeLimitError",
     "TimedText",
     "UserTurn",
+    "Violation",
     "VirtualTimeError",
     "VirtualTimeLoop",
     "call_function",
+    "check_all",
+    "check_nothing_left",
     "elapse",
     "fail",
     "hold_time",
@@ -87,6 +91,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "checkers": ("Violation", "check_all", "check_nothing_left"),
     "faults": ("Fault", "fail", "slow", "stall"),
     "io": ("Heard", "MemoryInput", "MemoryOutput", "MemoryTextOutput"),
     "scripted_llm": ("Reply", "ScriptError", "ScriptedLLM", "call_function"),

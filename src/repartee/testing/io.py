@@ -269,6 +269,8 @@ class MemoryOutput(AudioOutput):
         """What was written, and when (loop time)."""
         self.clears_s: list[float] = []
         """Loop times at which `clear` was called."""
+        self.queued_samples_max = 0
+        """The most that ever waited to be played."""
         self.paused = False
         self.closed = False
         self.gain_db = 0.0
@@ -312,6 +314,7 @@ class MemoryOutput(AudioOutput):
         if frame.samples:
             self._queue.append((self._written, frame.data))
             self._written += frame.samples
+            self.queued_samples_max = max(self.queued_samples_max, self.queued_samples)
             self._go()
 
     def clear(self) -> None:

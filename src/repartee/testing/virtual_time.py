@@ -113,6 +113,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._passes_at_jump = 0
         self._holds = 0
         self._draining = False
+        self._idle_waiters: list[asyncio.Future[None]] = []
         self._made = 0
         self._work: deque[_ThreadWork] = deque()  # bounded by what the test submits and does not await
         self._threads: Executor | None = None
@@ -192,6 +193,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._holds -= 1
             self._wake()
 
+    async def settle(self) -> None:
+        """Wait until nothing is ready and no thread works: all is done that can be done without time passing."""
+        waiter: asyncio.Future[None] = self.create_future()
+        self._idle_waiters.append(waiter)
+        await waiter
+
     # -- one pass --------------------------------------------------------------------------------------------
 
     def _on_busy(self) -> None:
@@ -210,6 +217,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return []
         if self._holds:
             return self._wait_really(selector)
+        if self._idle_waiters:
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                _reach(waiter)
+            return []
         if self._draining:
             self.stop()
             return []
@@ -286,11 +298,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         lines += [f"swallowed: {message}: {error!r}" for message, error in self.swallowed]
         return "\n".join(lines) or "no task is pending"
 
-    def leaks(self) -> list[str]:
-        """What is left: one line for each task, timer and open async generator."""
+    def leaks(self, *, besides: asyncio.Task[Any] | None = None) -> list[str]:
+        """What is left: one line for each task (but for ``besides``), timer and open async generator."""
         left = [
             f"task {task.get_name()} ({_name_of(task.get_coro())})"
-            for task in sorted(asyncio.all_tasks(self), key=_task_order)
+            for task in sorted(asyncio.all_tasks(self) - {besides}, key=_task_order)
         ]
         timers = sorted((timer for timer in self._scheduled if not timer.cancelled()), key=lambda t: t.when())
         left += [f"timer at {timer.when():.3f} s: {_name_of_handle(timer)}" for timer in timers]
@@ -527,8 +539,12 @@ async def sleep_until(when_s: float) -> None:
 
 
 async def elapse(seconds: float) -> None:
-    """Let time pass. 0: let everything run that is ready."""
-    await sleep_until(asyncio.get_running_loop().time() + seconds)
+    """Let time pass. 0: until all is done that can be done without time passing (elsewhere: one pass of the loop)."""
+    loop = asyncio.get_running_loop()
+    if seconds > 0 or not isinstance(loop, VirtualTimeLoop):
+        await sleep_until(loop.time() + seconds)
+    else:
+        await loop.settle()
 
 
 def _reach(reached: asyncio.Future[None]) -> None:
