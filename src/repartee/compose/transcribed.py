@@ -35,6 +35,7 @@ from repartee.models.events import (
     InputCommitted,
     InterimTranscript,
     ItemAdded,
+    RealtimeEvent,
     TranscriptCompleted,
     TranscriptFailed,
 )
@@ -84,7 +85,7 @@ class _TranscribedSession(WrapperSession):
         super().__init__(model.model, options, on_event=on_event, clock=clock)
         self._model = model
         self._stream: STTStream | None = None
-        self._last_id: str | None = None
+        self._announced: str | None = None  # the committed item, until it is in the conversation
         self._waiting: deque[Callable[[], None]] = deque()  # bounded: a commit ends within final_timeout_s
         self._commit_timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -152,17 +153,13 @@ class _TranscribedSession(WrapperSession):
         if self._committing:
             return
         self._committing = True
-        self.settle_if_needed()
+        if self._stream is not None and self._unsettled:
+            self.settle_audio()
         if not self._flushes:
             self._finish_commit()
             return
         loop = asyncio.get_running_loop()
         self._commit_timer = loop.call_later(self._model.final_timeout_s, self._commit_timed_out)
-
-    def settle_if_needed(self) -> None:
-        """Ask for the last words, where some are outstanding."""
-        if self._stream is not None and self._unsettled:
-            self.settle_audio()
 
     # -- words -------------------------------------------------------------------------------------------------
 
@@ -212,8 +209,8 @@ class _TranscribedSession(WrapperSession):
         if not text:
             self.emit(InputCleared("no words"))
         else:
-            self.emit(InputCommitted(item_id, self._last_id))
             spoken = AudioContent(text, duration_ms)
+            self._announced = item_id
             self.inner.create_item(Message("user", (spoken,), id=item_id))
             self.emit(TranscriptCompleted(item_id, text, confidence))
         self._go_on()
@@ -271,7 +268,8 @@ class _TranscribedSession(WrapperSession):
     def release_response(self, request_id: str) -> None:
         self._after_commit(lambda: self.inner.release_response(request_id))
 
-    def on_inner_event(self, event: object) -> None:
-        if isinstance(event, ItemAdded):
-            self._last_id = event.item.id
-        super().on_inner_event(event)  # type: ignore[arg-type]
+    def on_inner_event(self, event: RealtimeEvent) -> None:
+        if isinstance(event, ItemAdded) and event.item.id == self._announced:
+            self._announced = None
+            self.emit(InputCommitted(event.item.id, event.previous_item_id))
+        self.emit(event)

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, overload
 
 from repartee.models.events import AudioDelta, RealtimeEvent
 
-__all__ = ["LogEntry", "SessionLog"]
+__all__ = ["AudioLogged", "LogEntry", "SessionLog"]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLogged:
+    """An `AudioDelta` without its sound."""
+
+    response_id: str
+    item_id: str
+    sample_rate: int
+    position_samples: int
+    samples: int
 
 
 class LogEntry(NamedTuple):
     """An event, and when it happened in seconds since the session began."""
 
     at_s: float
-    event: RealtimeEvent
+    event: RealtimeEvent | AudioLogged
 
 
-class SessionLog:
-    """The newest events of a session. Audio is not kept here; a recorder keeps that.
+class SessionLog(Sequence[LogEntry]):
+    """The newest events of a session. Of audio only its place and length are kept; a recorder keeps the sound.
 
     Args:
         max_entries: how many to keep; the oldest are dropped, and counted in `dropped`. Default 50,000, which is
@@ -34,11 +46,22 @@ class SessionLog:
 
     def record(self, at_s: float, event: RealtimeEvent) -> None:
         """Add an event."""
+        kept: RealtimeEvent | AudioLogged = event
         if isinstance(event, AudioDelta):
-            return
+            audio = event.audio
+            kept = AudioLogged(
+                event.response_id, event.item_id, audio.sample_rate, audio.position_samples, audio.samples
+            )
         if len(self._entries) == self._entries.maxlen:
             self.dropped += 1
-        self._entries.append(LogEntry(at_s, event))
+        self._entries.append(LogEntry(at_s, kept))
+
+    @overload
+    def __getitem__(self, index: int) -> LogEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LogEntry]: ...
+    def __getitem__(self, index: int | slice) -> LogEntry | list[LogEntry]:
+        return list(self._entries)[index] if isinstance(index, slice) else self._entries[index]
 
     def __iter__(self) -> Iterator[LogEntry]:
         return iter(tuple(self._entries))
