@@ -280,7 +280,7 @@ def check_nothing_skipped(evidence: Evidence) -> list[Violation]:
     """8: each reply's audio is written in order: nothing is left out, and no more than one word is repeated."""
     found = []
     for source in evidence.sources.values():
-        words = max(1, len(source.text.split()))
+        words = max(1, len(evidence.texts.get(source.item_id, "").split()))
         word_samples = len(source.audio) // 2 // words
         for at_s, samples in source.skips:
             if samples > 0:

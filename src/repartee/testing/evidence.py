@@ -28,9 +28,8 @@ class Source:
     item_id: str
     response_id: str
     sample_rate: int
-    audio: bytearray = field(default_factory=bytearray)
+    audio: bytearray = field(default_factory=bytearray, repr=False)
     """All that was generated, PCM16 mono."""
-    text: str = ""
     written_bytes: int = 0
     """How far it was given to the output."""
     skips: list[tuple[float, int]] = field(default_factory=list)
@@ -68,6 +67,8 @@ class Evidence:
         self.origin_s = origin_s
         self.sources: dict[str, Source] = {}
         """By item id, in order."""
+        self.texts: dict[str, str] = {}
+        """The words of each item, by its id."""
         self.stretches: list[Stretch] = []
         """What was heard, in order of time."""
         self.strays: list[tuple[float, int]] = []
@@ -105,8 +106,8 @@ class Evidence:
                     )
                 source = self.sources.setdefault(item_id, Source(item_id, response_id, audio.sample_rate))
                 source.audio += audio.data
-            case ev.TranscriptDelta(item_id=item_id, delta=delta) if item_id in self.sources:
-                self.sources[item_id].text += delta
+            case ev.TranscriptDelta(item_id=item_id, delta=delta):
+                self.texts[item_id] = self.texts.get(item_id, "") + delta
 
     def _own(self, at_s: float, data: bytes, written: int) -> None:
         """Find out whose audio is written, piece by piece: a write may join the end of one with the next."""
