@@ -98,8 +98,10 @@ class ChatContext:
         """Put an item behind another: ``None`` appends, ``"root"`` puts it first.
 
         Raises:
-            UsageError: its id is taken, or there is no item ``previous_item_id``.
+            UsageError: its id is taken or ``"root"``, or there is no item ``previous_item_id``.
         """
+        if item.id == "root":
+            raise UsageError("no item can have the id 'root': as previous_item_id it means the front")
         if item.id in self._index:
             raise UsageError(f"an item with the id {item.id!r} is there already; ids are unique")
         if previous_item_id is None:
@@ -203,10 +205,16 @@ def _content_to_dict(part: Content) -> dict[str, Any]:
     return {"type": "image", "url": part.url, "detail": part.detail}
 
 
-def _item_from_dict(data: dict[str, Any]) -> Item:
+def _item_from_dict(data: Any) -> Item:
+    if not isinstance(data, dict):
+        raise UsageError(f"an item must be an object with a type, not {type(data).__name__}")
     try:
         match data.get("type"):
             case "message":
+                if data["role"] not in ("system", "user", "assistant"):
+                    raise UsageError(f"unknown role {data['role']!r}: expected system, user or assistant")
+                if not isinstance(data["content"], (list, tuple)):
+                    raise UsageError(f"the content of the message {data.get('id')!r} must be a list of parts")
                 content = tuple(_content_from_dict(part) for part in data["content"])
                 return Message(
                     data["role"],
@@ -228,7 +236,9 @@ def _item_from_dict(data: dict[str, Any]) -> Item:
     )
 
 
-def _content_from_dict(data: dict[str, Any]) -> Content:
+def _content_from_dict(data: Any) -> Content:
+    if not isinstance(data, dict):
+        raise UsageError(f"a part of a content must be an object with a type, not {type(data).__name__}")
     match data.get("type"):
         case "text":
             return TextContent(data["text"])
