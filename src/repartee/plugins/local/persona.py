@@ -20,12 +20,14 @@ __all__ = [
     "DONT_KNOW",
     "FEW_SHOT",
     "MAX_TOKENS",
+    "NO_COMMENT",
     "SAMPLING",
     "STOP",
     "SYSTEM_PROMPT",
     "acceptable",
     "as_question",
     "tidy",
+    "verdict",
 ]
 
 SYSTEM_PROMPT = "You are a helpful voice assistant. You answer in one short, plain sentence."
@@ -37,8 +39,18 @@ FEW_SHOT: tuple[tuple[str, str], ...] = (
     ("Who invented the telephone?", "Alexander Graham Bell invented the telephone."),
     ("What color is snow?", "Snow is white."),
     ("How do I make tea?", "Pour boiling water over a tea bag and wait three minutes."),
+    ("How many days are in a year?", "There are 365 days in a year."),
+    ("What sound does a cat make?", "A cat meows."),
+    ("What is bread made of?", "Bread is made of flour and water."),
+    ("Which month comes after March?", "April comes after March."),
+    ("How many wheels does a bicycle have?", "A bicycle has two wheels."),
+    ("What is the largest country in the world?", "Russia is the largest country in the world."),
 )
-"""User and assistant, before the conversation. They set the form: one plain sentence that answers."""
+"""User and assistant, before the conversation. They set the form: one plain sentence that answers.
+
+With them 22 to 26 of 30 questions of general knowledge were answered right, 15 without any. Small talk among them
+made it worse (19 to 20).
+"""
 
 STOP: tuple[str, ...] = ("\n", "<|im_end|>")
 
@@ -52,6 +64,9 @@ CONFIDENCE_MIN = -0.75
 """The least mean log probability of an answer's tokens. Below it the answer is wrong more often than right."""
 
 DONT_KNOW = "I don't know that. I am a small model."
+
+NO_COMMENT = "I see."
+"""Instead of an answer to something that is no question."""
 
 
 # -- the model's answers -------------------------------------------------------------------------------------------
@@ -114,3 +129,30 @@ def acceptable(text: str, *, confidence: float | None = None) -> bool:
     if len(threes) - len(set(threes)) > 1:  # it goes round in circles
         return False
     return confidence is None or confidence >= CONFIDENCE_MIN
+
+
+def verdict(answer: str, said: str, *, confidence: float | None = None) -> str:
+    """What to say: the answer, or an honest way out.
+
+    Args:
+        answer: the model's, whole.
+        said: what the user said, to which it is the answer.
+        confidence: the mean log probability of the answer's tokens, where it is known.
+    """
+    text = tidy(answer)
+    is_question = as_question(said).endswith("?")
+    if not acceptable(text, confidence=confidence) or (not is_question and _echoes(text, said)):
+        return DONT_KNOW if is_question or not said.strip() else NO_COMMENT
+    return text
+
+
+_SMALL_WORDS = _set("i you he she it we they me my your am are is was were a an the to of that so im youre")
+
+
+def _echoes(text: str, said: str) -> bool:
+    """Whether an answer only says again what the user said ("You're going to the beach tomorrow.")."""
+    mine, theirs = (
+        {word for word in re.findall(r"[a-z]+", each.lower().replace("'", "")) if word not in _SMALL_WORDS}
+        for each in (text, said)
+    )
+    return bool(mine) and len(mine & theirs) >= 0.6 * len(mine)
