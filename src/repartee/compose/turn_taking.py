@@ -131,6 +131,7 @@ class _TurnTakingSession(WrapperSession):
         self._answers: dict[str, do.CommitInput] = {}  # the turns that requests answer, until they begin
         self._agent_state: ev.AgentState = "listening"
         self._user_state: ev.UserState = "listening"
+        self._words_s: float | None = None  # when the words of the turn were settled
         self._question: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._draining = False
@@ -437,12 +438,17 @@ class _TurnTakingSession(WrapperSession):
         if commit is not None:
             if commit.speech_end_s is not None:
                 self.emit(ev.StageReached(event.response_id, "speech_end", commit.speech_end_s))
+            if self._words_s is not None:
+                self.emit(ev.StageReached(event.response_id, "transcript", self._words_s))
+                self._words_s = None
             self.emit(ev.StageReached(event.response_id, "decision", commit.decided_s))
 
     def _interim(self, event: ev.InterimTranscript) -> None:
         """Interim words; where the recogniser finds the turns, they are the speech, too."""
         self.emit(event)
         now = self.clock.now()
+        if event.settled:
+            self._words_s = now
         endpoint = event.endpoint and self._options.mode == "stt"
         if self._options.mode == "stt" and event.text and not self._engine.turn_open:
             self.feed(facts.SpeechBegan(now))

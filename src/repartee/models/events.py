@@ -40,6 +40,8 @@ __all__ = [
     "OutputItemDone",
     "OutputPause",
     "OutputResume",
+    "OutputStarted",
+    "OutputStopped",
     "RealtimeEvent",
     "ResponseCreated",
     "ResponseDone",
@@ -295,6 +297,22 @@ class OutputHeard:
     """How much of its audio that is."""
 
 
+@dataclass(frozen=True, slots=True)
+class OutputStarted:
+    """A response is heard for the first time (``output_audio_buffer.started``); from the one who plays."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStopped:
+    """Nothing more of a response will be heard (``output_audio_buffer.stopped``, ``….cleared``)."""
+
+    response_id: str
+    interrupted: bool = False
+    """Whether it was cleared before its end."""
+
+
 # -- states, measures, errors ----------------------------------------------------------------------------------
 
 
@@ -360,7 +378,9 @@ RealtimeEvent = (
     | OutputPause
     | OutputResume
     | OutputClear
+    | OutputStarted
     | OutputHeard
+    | OutputStopped
     | UserStateChanged
     | AgentStateChanged
     | StageReached
