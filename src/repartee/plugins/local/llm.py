@@ -5,10 +5,12 @@ in the slot already. When a conversation outgrows its room the oldest messages g
 such step costs one full reading.
 
 **The default model** is 135 million parameters: it proves the pipe and keeps a friend company, no more. It answers
-in a fixed form of prompt (ChatML, with a few examples), greedily, and `stopping` ends its replies early. Which function
-to call is not its decision (it is right 5 times in 12) but the router's.
+in a fixed form of prompt (ChatML, with the examples of `persona`), greedily, one sentence, which is held back until
+it is whole and judged; what it doubts is not said. Which function to call is not its decision (it is right 5 times in
+12) but the `router`'s, which also answers small talk, says what a function gave back, and refuses what can't be done.
 
-**Any other GGUF** is asked through its own chat template, with its own sampling defaults.
+**Any other GGUF** is asked through its own chat template, with its own sampling defaults. Functions are chosen by the
+router for it too.
 """
 
 from __future__ import annotations
@@ -35,19 +37,21 @@ from repartee.plugins.local.engine import (
     acquire,
     hold_for,
 )
+from repartee.plugins.local.persona import (
+    DONT_KNOW,
+    FEW_SHOT,
+    MAX_TOKENS,
+    SAMPLING,
+    SYSTEM_PROMPT,
+    as_question,
+    verdict,
+)
+from repartee.plugins.local.router import Router, route
 from repartee.plugins.local.stopping import STOP_STRINGS, ReplyLimits, ReplyRules
 from repartee.plugins.local.weights import DEFAULT_MODEL, check_gguf, find_gguf
 
 __all__ = ["LLM"]
 
-_DEFAULT_INSTRUCTIONS = "You are a friendly voice assistant. Answer in one short sentence."
-_EXAMPLES = (
-    ("hello how are you", "I'm fine, thank you. How can I help you?"),
-    ("what is the capital of italy", "The capital of Italy is Rome."),
-    ("i am tired today", "I'm sorry to hear that. Try to get some rest."),
-    ("thank you bye", "You're welcome. Goodbye!"),
-)
-_EMPTY_REPLY = "Sorry, could you say that another way?"
 _CHARS_PER_TOKEN = 3.2  # English is near 4.2; other languages and digits need more
 _MESSAGE_TOKENS = 6  # the markers around a message
 _MARKER = re.compile(r"<\|[^|<>]{0,40}\|>|<\|")
@@ -73,8 +77,8 @@ class LLM(AbstractLLM):
         conversations: conversations whose prompts are kept ready at a time. More still work, each of
             their turns reading its whole prompt. Default: 3.
         temperature: 0 always takes the likeliest word. Default: 0 for the default model, 0.7 for others.
-        max_output_tokens: of one reply. Default: 60 for the default model, 256 for others.
-        limits: when a reply is long enough. Default: two sentences for the default model, no rule for others.
+        max_output_tokens: of one reply. Default: 40 for the default model, 256 for others.
+        limits: when a reply is long enough. Default: one sentence for the default model, no rule for others.
         deadline_s: for one reply, waiting included. Default: 20 seconds.
 
     Raises:
@@ -105,8 +109,9 @@ class LLM(AbstractLLM):
             )
         self._n_ctx = n_ctx
         self._temperature = temperature if temperature is not None else (0.0 if self._is_default else 0.7)
-        self._max_tokens = max_output_tokens or (60 if self._is_default else 256)
-        self._limits = limits or (ReplyLimits() if self._is_default else None)
+        self._max_tokens = max_output_tokens or (MAX_TOKENS if self._is_default else 256)
+        self._limits = limits or (ReplyLimits(max_sentences=1) if self._is_default else None)
+        self._router = Router(functions_only=not self._is_default)
         self._deadline_s = deadline_s
         if n_ctx < self._max_tokens + 128:
             raise ConfigurationError(
@@ -128,7 +133,7 @@ class LLM(AbstractLLM):
             ModelTimeoutError: the deadline passed.
             ConfigurationError: the instructions alone do not fit into ``n_ctx``.
         """
-        async with aclosing(self._answer(request)) as chunks:
+        async with aclosing(route(request, router=self._router) or self._answer(request)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -161,7 +166,12 @@ class LLM(AbstractLLM):
         for share in (1.0, 0.5, 0.25):
             generation = self._generation(request, priority, share=share)
             try:
-                async with aclosing(self._run(generation)) as chunks:
+                run = (
+                    self._judged(generation, _last_said(request))
+                    if self._is_default
+                    else self._run(generation)
+                )
+                async with aclosing(run) as chunks:
                     async for chunk in chunks:
                         yield chunk
                 return
@@ -172,7 +182,7 @@ class LLM(AbstractLLM):
 
     async def _run(self, generation: Generation) -> AsyncGenerator[ChatChunk, None]:
         rules = ReplyRules(self._limits) if self._limits is not None else None
-        started, output_tokens, spoke = Started(0, 0), 0, False
+        started, output_tokens = Started(0, 0), 0
         async with aclosing(self._engine.generate(generation)) as pieces:
             async for piece in pieces:
                 match piece:
@@ -182,17 +192,37 @@ class LLM(AbstractLLM):
                         output_tokens += 1
                         out = rules.feed(text) if rules is not None else text
                         if out:
-                            spoke = True
                             yield TextDelta(out)
                         if rules is not None and rules.done:
                             break
                     case Finished():
                         output_tokens = piece.output_tokens or output_tokens
         rest = rules.finish() if rules is not None else ""
-        if not rest and not spoke and self._is_default:
-            rest = _EMPTY_REPLY
         if rest:
             yield TextDelta(rest)
+        yield Usage(started.input_tokens, output_tokens, started.cached_tokens)
+
+    async def _judged(self, generation: Generation, said: str) -> AsyncGenerator[ChatChunk, None]:
+        """The default model's reply, once it is whole: one sentence is what a voice needs before it can begin."""
+        rules = ReplyRules(self._limits or ReplyLimits())
+        started, output_tokens, doubt = Started(0, 0), 0, 0.0
+        text = ""
+        async with aclosing(self._engine.generate(generation)) as pieces:
+            async for piece in pieces:
+                match piece:
+                    case Started():
+                        started = piece
+                    case Piece(words, likeliest):
+                        output_tokens += 1
+                        doubt += likeliest[0][2] if likeliest else 0.0
+                        text += rules.feed(words)
+                        if rules.done:
+                            break
+                    case Finished():
+                        output_tokens = piece.output_tokens or output_tokens
+        text += rules.finish()
+        confidence = doubt / output_tokens if output_tokens else None
+        yield TextDelta(verdict(text, said, confidence=confidence) if text else DONT_KNOW)
         yield Usage(started.input_tokens, output_tokens, started.cached_tokens)
 
     def _generation(
@@ -211,12 +241,13 @@ class LLM(AbstractLLM):
             "temperature": request.temperature if request.temperature is not None else self._temperature
         }
         if self._is_default:
-            options |= {"repeat_penalty": 1.1, "repeat_last_n": 48, "stop": list(STOP_STRINGS)}
+            options = {**SAMPLING, **options, "stop": list(STOP_STRINGS)}
             return Generation(
                 prompt=chatml(turns, open_turn=open_turn),
                 priority=priority,
                 max_tokens=limit,
                 options=options,
+                probabilities=1,
                 deadline_s=self._deadline_s,
             )
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
@@ -233,10 +264,10 @@ class LLM(AbstractLLM):
     def _turns(self, request: ChatRequest, room: int, *, whole: bool) -> list[_Turn]:
         instructions = request.instructions.strip()
         if self._is_default:
-            instructions = instructions or _DEFAULT_INSTRUCTIONS
+            instructions = instructions or SYSTEM_PROMPT
         head = [_Turn("system", _plain(instructions))] if instructions else []
         if self._is_default:
-            for question, answer in _EXAMPLES:
+            for question, answer in FEW_SHOT:
                 head += [_Turn("user", question), _Turn("assistant", answer)]
         needed = sum(turn.tokens for turn in head)
         if whole and needed > room * 0.8:
@@ -244,16 +275,22 @@ class LLM(AbstractLLM):
                 f"the instructions are about {needed} tokens long, and n_ctx={self._n_ctx} leaves {room} for them "
                 f"and the conversation: shorten them, or use LLM(n_ctx={2 * needed + self._n_ctx - room})"
             )
-        return head + fit(conversation_turns(request.context), room - needed)
+        turns = conversation_turns(request.context, results=not self._is_default)
+        if self._is_default:
+            turns = [_Turn(t.role, as_question(t.text)) if t.role == "user" else t for t in turns]
+        return head + fit(turns, room - needed)
 
 
 # -- prompts -----------------------------------------------------------------------------------------------------
 
 
-def conversation_turns(context: ChatContext) -> list[_Turn]:
-    """The conversation as alternating turns: a role's consecutive messages are one, function results are told."""
+def conversation_turns(context: ChatContext, *, results: bool = True) -> list[_Turn]:
+    """The conversation as alternating turns: a role's consecutive messages are one, function results are told.
+
+    Without ``results`` they are not: where each is spoken anyway, telling it too only confuses.
+    """
     turns: list[_Turn] = []
-    for role, text in _spoken(context):
+    for role, text in _spoken(context, results):
         if turns and turns[-1].role == role:
             turns[-1] = _Turn(role, f"{turns[-1].text} {text}")
         else:
@@ -261,13 +298,18 @@ def conversation_turns(context: ChatContext) -> list[_Turn]:
     return turns
 
 
-def _spoken(context: ChatContext) -> Iterable[tuple[str, str]]:
+def _last_said(request: ChatRequest) -> str:
+    messages = request.context.messages
+    return messages[-1].text if messages and messages[-1].role == "user" else ""
+
+
+def _spoken(context: ChatContext, results: bool) -> Iterable[tuple[str, str]]:
     for item in context:
         if isinstance(item, Message):
             text = _plain(item.text).strip()
             if text:
                 yield item.role, text
-        elif isinstance(item, FunctionCallOutput):
+        elif isinstance(item, FunctionCallOutput) and results:
             yield "user", f"(Result: {_plain(item.output)})"
 
 

@@ -288,6 +288,12 @@ class Matcher:
         values = dict(best[2])
         return Match(score, _shed_all(values, parts) if template.loose else values)
 
+    def _dilution(self, taken: Sequence[str]) -> float:
+        # A filler belongs to the text ("say the word"), unless it is the last one ("say cheese please").
+        weights = (0.04 if word in _FILLERS else self._FREE_SLOT_WEIGHT for word in taken)
+        last = self._FREE_SLOT_WEIGHT if taken[-1] == "please" else 0.0
+        return min(sum(weights), self._FREE_SLOT_WEIGHT_MAX) + last
+
     def _skip(self, word: str) -> float:
         return 0.05 if word in _FILLERS else self.weight(word)
 
@@ -352,7 +358,7 @@ class Matcher:
                     if is_tail and end < len(tokens) - _TAIL_WORDS_MAX:
                         continue
                     if reader.free:
-                        dilution = min(self._FREE_SLOT_WEIGHT * (end - j), self._FREE_SLOT_WEIGHT_MAX)
+                        dilution = self._dilution(tokens[j:end])
                         cell = (here[0], here[1] + dilution, (*here[2], (name, value)))
                     else:
                         gain = 2 * self._SLOT_WEIGHT

@@ -107,9 +107,15 @@ _INTENTS: tuple[tuple[Intent, tuple[Template, ...]], ...] = tuple(
 
 
 class Router:
-    """Decides what a request is for. Shared by any number of sessions; it remembers only compiled examples."""
+    """Decides what a request is for. Shared by any number of sessions; it remembers only compiled examples.
 
-    def __init__(self) -> None:
+    Args:
+        functions_only: choose functions and ask for their arguments, but leave what a function gave back and small
+            talk to the model. For models that talk well and know no tools. Default: ``False``.
+    """
+
+    def __init__(self, *, functions_only: bool = False) -> None:
+        self.functions_only = functions_only
         # By the tools' identity; the entry holds the tools, so an identity can't be taken over by another. The oldest
         # goes first.
         self._catalogs: OrderedDict[tuple[int, ...], _Catalog] = OrderedDict()
@@ -119,6 +125,8 @@ class Router:
         items = request.context.items
         outputs = _fresh_outputs(items)
         if outputs:
+            if self.functions_only:
+                return None
             return Reply(spoken_outputs(outputs), "output")
         if not items or not isinstance(items[-1], Message) or items[-1].role != "user":
             return None
@@ -128,7 +136,7 @@ class Router:
             decision = self._function(catalog, request, text)
             if decision is not None:
                 return decision
-        return self._by_heart(catalog, request, text)
+        return None if self.functions_only else self._by_heart(catalog, request, text)
 
     # -- functions ---------------------------------------------------------------------------------------------
 
