@@ -118,7 +118,7 @@ class WordClock:
         if found < 0:
             return []
         start, end = self._all[found]
-        if start in self._signs:
+        if start in self._signs and start >= self._mark[0]:
             words = self._skipped(start, at_ms)
             del self._signs[start]
         elif self._next < len(self._spans) and start >= self._spans[self._next][0]:

@@ -129,6 +129,7 @@ class _Piece:
         self._trimmed = 0
         self._trim_lead = trim_lead
         self._words: list[TimedWord] = []
+        self._has_words = False
         self._running = True
 
     def take(self, block: bytes, marks: list[WordMark]) -> bool:
@@ -137,6 +138,7 @@ class _Piece:
         self._received += len(block) // 2
         newest = None
         for mark in marks:
+            self._has_words = True
             self._words += self._clock.mark(mark.text_index, mark.sample * 1000 / self._rate)
             newest = mark.sample
         if newest is not None:
@@ -156,7 +158,8 @@ class _Piece:
         if self._pause_ms is not None:
             keep = sound + round(self._pause_ms * self._rate / 1000)
             del self._waiting[2 * keep :]
-        if sound or not self._trim_lead:
+        # Signs that are not said still give a pause, and some voices breathe in it.
+        if self._has_words or self._words or not self._trim_lead:
             self._pass(len(self._waiting))
 
     def _pass(self, size: int) -> None:
