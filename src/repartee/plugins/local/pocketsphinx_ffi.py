@@ -23,13 +23,21 @@ from typing import Any, Final
 
 from repartee.errors import MissingDependencyError, ModelFileError
 
-__all__ = ["Decoder", "Hypothesis", "LanguageModel", "Segment", "load_library", "package_directory"]
+__all__ = [
+    "FILLERS",
+    "Decoder",
+    "Hypothesis",
+    "LanguageModel",
+    "Segment",
+    "load_library",
+    "package_directory",
+]
 
 FRAME_MS: Final = 10
 """PocketSphinx counts time in frames of this length."""
 SAMPLE_RATE: Final = 16_000
 _SEARCH: Final = b"repartee"
-_FILLERS: Final = ("<", "[", "++")  # <s>, <sil>, [NOISE], ++UM++: not words
+FILLERS: Final = ("<", "[", "++")  # <s>, <sil>, [NOISE], ++UM++: not words
 
 _p, _i, _s = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _ip = ctypes.POINTER(ctypes.c_int)
@@ -279,7 +287,7 @@ class Decoder:
         at = self._c.ps_seg_iter(self._decoder)
         while at:
             word = self._c.ps_seg_word(at).decode()
-            if not word.startswith(_FILLERS):
+            if not word.startswith(FILLERS):
                 self._c.ps_seg_frames(at, start, end)
                 posterior = self._c.logmath_exp(
                     self._logmath, self._c.ps_seg_prob(at, unused, unused, unused)

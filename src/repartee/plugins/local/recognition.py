@@ -20,7 +20,6 @@ a hole in it are worse than none: the machine is too slow for so many speakers, 
 
 from __future__ import annotations
 
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -376,7 +375,8 @@ class _Reading:
         earlier.append((self._samples, words))
         self._text = text
         if not text.startswith(self._stable):  # it changed its mind about what it had agreed to
-            self._stable = os.path.commonprefix([text, self._stable]).rpartition(" ")[0]
+            kept = next(i for i, c in enumerate(self._stable) if text[i : i + 1] != c)
+            self._stable = self._stable[:kept].rpartition(" ")[0]
         return Interim(text, len(self._stable))
 
 

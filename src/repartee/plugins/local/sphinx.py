@@ -9,11 +9,13 @@ decoder 0.3 s and 20 MB. What belongs to a shard is touched by its thread only.
 
 from __future__ import annotations
 
+import contextlib
+from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from repartee.errors import ModelFileError
 from repartee.inference import WorkerPool
@@ -22,8 +24,26 @@ from repartee.plugins.local.recognition import RATE, Engine, RecognisedWord, Rec
 
 __all__ = ["SphinxEngine", "SphinxModel", "find_model"]
 
+UTTERANCE_MS: Final = 20_000
+"""An utterance this long is ended in the next pause: the decoder's search grows with it."""
+UTTERANCE_MAX_MS: Final = 40_000
+"""And at this length anyway."""
+QUIET_RMS: Final = 104
+"""-50 dBFS."""
 SHARDS_MAX: Final = 4
 """Most threads that are used unless told otherwise: each costs a language model of 70 MB."""
+
+
+class Decoder(Protocol):
+    """What `pocketsphinx_ffi.Decoder` and `sphinx_process.ProcessDecoder` have in common."""
+
+    def start(self) -> None: ...
+    def feed(self, pcm: bytes) -> None: ...
+    def text(self) -> str: ...
+    def finish(self) -> ffi.Hypothesis: ...
+    def cmn(self) -> str: ...
+    def set_cmn(self, mean: str) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,7 @@ def find_model(model: str | Path | None, dictionary: str | Path | None, lm: str 
     for what, path in files:
         if not path.exists():
             raise ModelFileError(f"the {what} {path} does not exist")
-    return SphinxModel(*(path for _, path in files))
+    return SphinxModel(files[0][1], files[1][1], files[2][1])
 
 
 def _only(directory: Path, patterns: tuple[str, ...]) -> Path | None:
@@ -143,10 +163,10 @@ class _Shard:
         self.made = 0
         self._model = model
         self._decoders_max = decoders_max
-        self._idle: list[ffi.Decoder] = []
+        self._idle: list[Decoder] = []
         self._language_model: ffi.LanguageModel | None = None
 
-    def take(self, retry: Callable[[], object]) -> ffi.Decoder | None:
+    def take(self, retry: Callable[[], object]) -> Decoder | None:
         if self._idle:
             return self._idle.pop()
         if self.made < self._decoders_max:
@@ -155,13 +175,14 @@ class _Shard:
             self.waiting.append(retry)
         return None
 
-    def give_back(self, decoder: ffi.Decoder) -> None:
+    def give_back(self, decoder: Decoder) -> None:
         self._idle.append(decoder)
         if self.waiting:
             self.waiting.popleft()()
 
-    def drop(self) -> None:
-        """A decoder failed and is not used again."""
+    def drop(self, decoder: Decoder) -> None:
+        """It failed and is not used again."""
+        decoder.close()
         self.made -= 1
         if self.waiting:
             self.waiting.popleft()()
@@ -170,53 +191,93 @@ class _Shard:
         if not self.made:
             self._idle.append(self._make())
 
-    def _make(self) -> ffi.Decoder:
+    def _make(self) -> Decoder:
         model, config = self._model, self._model.config()
-        shared_lm = self._language_model
-        if model.grammar is None and shared_lm is None:
-            config["lm"] = str(model.language_model)
         library = ffi.load_library()
-        assert library is not None
-        decoder = ffi.Decoder(
-            library, config, language_model=shared_lm, grammar=model.grammar, words=dict(model.words)
-        )
-        if model.grammar is None and shared_lm is None:
-            self._language_model = decoder.language_model()
+        lm = self._language_model
+        if model.grammar is None and lm is None:
+            config["lm"] = str(model.language_model)
+        words = dict(model.words)
+        decoder: Decoder
+        if library is None:
+            from repartee.plugins.local.sphinx_process import ProcessDecoder
+
+            decoder = ProcessDecoder(config, grammar=model.grammar, words=words)
+        else:
+            made = ffi.Decoder(library, config, language_model=lm, grammar=model.grammar, words=words)
+            if model.grammar is None and lm is None:
+                self._language_model = made.language_model()
+            decoder = made
         self.made += 1
         return decoder
 
 
 class _Segment(Recogniser):
-    """An utterance on a decoder of a shard."""
+    """What one speaker says until the flush: one utterance on a decoder, or several in a row if it is very long."""
 
-    def __init__(self, shard: _Shard, decoder: ffi.Decoder, memory: dict[str, Any]) -> None:
+    def __init__(self, shard: _Shard, decoder: Decoder, memory: dict[str, Any]) -> None:
         self._shard = shard
-        self._decoder = decoder
+        self._decoder: Decoder | None = decoder
         self._memory = memory
-        try:
-            mean = memory.get("cmn") or memory.setdefault("cmn", decoder.cmn())
-            decoder.set_cmn(mean)
+        self._words: list[RecognisedWord] = []  # of the utterances before
+        self._offset = 0  # where the open utterance began, in samples
+        self._samples = 0
+        with self._guarded():
+            decoder.set_cmn(memory.get("cmn") or memory.setdefault("cmn", decoder.cmn()))
             decoder.start()
-        except Exception:
-            shard.drop()
-            raise
 
     def feed(self, pcm: bytes, *, behind: bool) -> str:
-        self._decoder.feed(pcm)
-        return self._decoder.text()
+        with self._guarded() as decoder:
+            decoder.feed(pcm)
+            self._samples += len(pcm) // 2
+            length_ms = (self._samples - self._offset) * 1000 // RATE
+            if length_ms >= UTTERANCE_MS and (_is_quiet(pcm) or length_ms >= UTTERANCE_MAX_MS):
+                self._end_utterance(decoder)
+                decoder.start()
+            text = decoder.text()
+        return " ".join([*(w.text for w in self._words), text] if text else (w.text for w in self._words))
 
     def finish(self) -> Result:
-        found = self._decoder.finish()
-        self._memory["cmn"] = self._decoder.cmn()
-        self._shard.give_back(self._decoder)
-        samples = RATE * ffi.FRAME_MS // 1000
-        words = tuple(
-            RecognisedWord(s.word, s.start_frame * samples, s.end_frame * samples, s.probability)
-            for s in found.segments
-        )
-        confidence = sum(w.probability for w in found.segments) / len(words) if words else None
+        with self._guarded() as decoder:
+            self._end_utterance(decoder)
+            self._memory["cmn"] = decoder.cmn()
+            self._decoder = None
+            self._shard.give_back(decoder)
+        words = tuple(self._words)
+        if not words:
+            return Result()
+        confidence = sum(w.confidence or 0.0 for w in words) / len(words)
         return Result(" ".join(w.text for w in words), confidence, words)
 
     def abort(self) -> None:
-        self._decoder.finish()
-        self._shard.give_back(self._decoder)
+        if self._decoder is not None:
+            with self._guarded() as decoder:
+                decoder.finish()
+                self._decoder = None
+                self._shard.give_back(decoder)
+
+    def _end_utterance(self, decoder: Decoder) -> None:
+        samples = RATE * ffi.FRAME_MS // 1000
+        for found in decoder.finish().segments:
+            start, end = (self._offset + frame * samples for frame in (found.start_frame, found.end_frame))
+            self._words.append(RecognisedWord(found.word, start, min(end, self._samples), found.probability))
+        self._offset = self._samples
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[Decoder]:
+        """The decoder; one that fails is not given to anybody else."""
+        decoder = self._decoder
+        if decoder is None:
+            raise RuntimeError("this segment has ended")
+        try:
+            yield decoder
+        except Exception:
+            self._decoder = None
+            self._shard.drop(decoder)
+            raise
+
+
+def _is_quiet(pcm: bytes) -> bool:
+    """Whether audio is no louder than a quiet room: RMS below -50 dBFS."""
+    samples = array("h", pcm)
+    return 4 * int(sum(s * s for s in samples[::4])) < len(samples) * QUIET_RMS**2
