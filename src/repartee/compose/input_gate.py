@@ -77,6 +77,7 @@ class InputGate:
 
     def append(self, frame: AudioFrame) -> None:
         """The next audio."""
+        stream = self._detector(frame.sample_rate)
         self._audio_s += frame.duration_s
         self._epoch_s = self._owner.clock.now() - self._audio_s
         if self._passing:
@@ -86,7 +87,6 @@ class InputGate:
             self._ring_s += frame.duration_s
             while self._ring_s - self._ring[0].duration_s > self._keep_s:
                 self._ring_s -= self._ring.popleft().duration_s
-        stream = self._detector(frame.sample_rate)
         if stream is not None:
             stream.push(frame)
 

@@ -238,7 +238,7 @@ class _TurnTakingSession(WrapperSession):
             case do.ClearInput(turn=turn):
                 self._turn_items.pop(turn, None)
                 if self._gate is not None:
-                    self._gate.close()
+                    self._gate.close(restart=True)
                 self.inner.clear_audio()
             case _:
                 raise AssertionError(f"unknown action {action!r}")
@@ -280,7 +280,7 @@ class _TurnTakingSession(WrapperSession):
     def _commit(self, action: do.CommitInput) -> None:
         item_id = self._turn_items.pop(action.turn, None)
         if self._gate is not None:
-            self._gate.close(restart=action.reason == "ceiling")
+            self._gate.close(restart=action.speech_end_s is None)
         if item_id is not None:
             self._commits[item_id] = action
         self._answers[f"turn:{action.turn}"] = action

@@ -279,8 +279,10 @@ class Playback:
 
     def _clear(self, response_id: str) -> None:
         playing = self._playing.get(response_id)
-        self._paused = False
+        paused, self._paused = self._paused, False
         if playing is None or playing.clearing:
+            if paused:
+                self._output.resume()  # there is nothing to clear, which would have ended the pause
             self._owner.playback_report(PlaybackFinished(response_id, interrupted=True))
             return
         playing.clearing = True

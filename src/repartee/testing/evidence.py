@@ -114,8 +114,9 @@ class Evidence:
                 source.audio += bytes(2 * samples)
             case ev.TranscriptDelta(item_id=item_id, delta=delta):
                 self.texts[item_id] = self.texts.get(item_id, "") + delta
-            case ev.OutputClear(response_id=response_id) | ev.ResponseDone(
-                response_id=response_id, status="cancelled"
+            case (
+                ev.OutputClear(response_id=response_id)
+                | ev.ResponseDone(response_id=response_id, status="cancelled")
             ):
                 for source in self.sources.values():
                     if source.response_id == response_id:

@@ -291,7 +291,7 @@ class TurnEngine:
         quiet = not self._turn.open and self._floor.state is FloorState.IDLE
         if not quiet:
             self._quiet_since_s = None
-            if self._user_state == "away":
+            if self._user_state == "away" and not self._turn.open:
                 self._actions.append(do.SetUserState("listening"))
         elif self._quiet_since_s is None and self._user_state != "away":
             self._quiet_since_s = now
