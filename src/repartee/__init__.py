@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from repartee._version import __version__
+
 if TYPE_CHECKING:
     from repartee.audio import AudioFrame
     from repartee.chat import ChatContext, FunctionTool, Message, RunContext, function_tool
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
         SemanticEndpointing,
         SpeculationOptions,
     )
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "session",

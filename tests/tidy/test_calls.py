@@ -64,13 +64,16 @@ def clock_problems(modules: Mapping[str, Module]) -> list[str]:
 
 def task_problems(modules: Mapping[str, Module]) -> list[str]:
     """Tasks that nobody owns: they die with their error unseen, and may be collected while they run."""
-    return [
-        f"{module.path}:{call.lineno}: starts a task and drops it; keep it, and await or cancel it when its owner "
-        f"ends, or start it in a TaskGroup"
-        for module in modules.values()
-        for call in _dropped_calls(module.tree)
-        if _starts_task(call, qualified(module))
-    ]
+    problems = []
+    for module in modules.values():
+        names = qualified(module)
+        problems += [
+            f"{module.path}:{call.lineno}: starts a task and drops it; keep it, and await or cancel it when its owner "
+            f"ends, or start it in a TaskGroup"
+            for call in _dropped_calls(module.tree)
+            if _starts_task(call, names)
+        ]
+    return problems
 
 
 def _dropped_calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -121,7 +124,7 @@ def _is_bounded(call: ast.Call, names: Mapping[str, str]) -> bool:
 
 
 def swallow_problems(modules: Mapping[str, Module]) -> list[str]:
-    """``except Exception`` that neither raises nor hands the error on."""
+    """``except Exception`` that neither raises, nor hands the error on, nor logs it with its traceback."""
     problems = []
     for module in modules.values():
         for where, handler in _handlers(module.tree, ""):
@@ -129,6 +132,7 @@ def swallow_problems(modules: Mapping[str, Module]) -> list[str]:
             if not caught or {"Exception", "BaseException"} & set(caught):
                 used = any(
                     isinstance(node, ast.Raise)
+                    or (isinstance(node, ast.Attribute) and node.attr == "exception")  # logger.exception(…)
                     or (
                         isinstance(node, ast.Name)
                         and node.id == handler.name
@@ -302,6 +306,8 @@ def test_a_queue_without_a_bound_is_seen(text: str, count: int) -> None:
         ("except (OSError, BaseException) as error:", "x = 1", 1),
         ("except Exception as error:", "report(error)", 0),
         ("except Exception:", "raise", 0),
+        ("except Exception:", "logger.exception('a callback raised')", 0),
+        ("except Exception:", "logger.warning('a callback raised')", 1),
         ("except OSError:", "pass", 0),
     ],
 )

@@ -42,6 +42,15 @@ PASSAGES: dict[tuple[str, str], str] = {
     ("repartee.plugins.local.realtime", "repartee.compose"): (
         "local.RealtimeModel is the local VAD, STT, LLM and TTS joined by the same wrappers that a session uses"
     ),
+    ("repartee.plugins.local.realtime", "repartee.plugins.turn_detector"): (
+        "an end-of-turn model is one of the five parts of the embedded default"
+    ),
+    ("repartee.plugins.turn_detector.next_token", "repartee.plugins.local.engine"): (
+        "the end-of-turn model is asked in the engine that the local LLM runs: one copy of the weights, one queue"
+    ),
+    ("repartee.plugins.turn_detector.next_token", "repartee.plugins.local.weights"): (
+        "it takes any GGUF by the same names and checks as the local LLM"
+    ),
 }
 
 MACHINE_BANS = (
@@ -87,7 +96,7 @@ def wall_problems(modules: Mapping[str, Module]) -> list[str]:
         reason = _wall(module, found.target)
         if reason and not any(within(module.name, a) and within(found.target, b) for a, b in PASSAGES):
             problems.append(f"{module.path}:{found.line}: imports {found.target}; {reason}")
-    return problems
+    return sorted(set(problems))
 
 
 def _wall(module: Module, target: str) -> str:
