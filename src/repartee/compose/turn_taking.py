@@ -128,7 +128,10 @@ class _TurnTakingSession(WrapperSession):
         self._out_of_band: set[str] = set()
         self._turn_items: dict[int, str] = {}
         self._commits: dict[str, do.CommitInput] = {}  # decided, not yet carried out by the inner session
-        self._answers: dict[str, do.CommitInput] = {}  # the turns that requests answer, until they begin
+        self._answers: dict[str, dict[ev.TimedStage, float]] = {}  # of the turns that requests answer
+        self._unanswered: dict[ev.TimedStage, float] | None = (
+            None  # of the last turn, while its functions run
+        )
         self._agent_state: ev.AgentState = "listening"
         self._user_state: ev.UserState = "listening"
         self._words_s: float | None = None  # when the words of the turn were settled
@@ -283,8 +286,17 @@ class _TurnTakingSession(WrapperSession):
             self._gate.close(restart=action.speech_end_s is None)
         if item_id is not None:
             self._commits[item_id] = action
-        self._answers[f"turn:{action.turn}"] = action
+        self._answers[f"turn:{action.turn}"] = self._times_of(action)
         self.inner.commit_audio()
+
+    def _times_of(self, commit: do.CommitInput) -> dict[ev.TimedStage, float]:
+        times: dict[ev.TimedStage, float | None] = {
+            "speech_end": commit.speech_end_s,
+            "transcript": self._words_s,
+            "decision": commit.decided_s,
+        }
+        self._words_s = None
+        return {stage: at_s for stage, at_s in times.items() if at_s is not None}
 
     # -- responses ---------------------------------------------------------------------------------------------
 
@@ -361,6 +373,8 @@ class _TurnTakingSession(WrapperSession):
             self.inner.create_response(options)  # it does not take the floor
             return
         self._requests[options.request_id] = options
+        if options.follow_up and self._unanswered:
+            self._answers[options.request_id], self._unanswered = self._unanswered, None
         self.feed(
             facts.Request(
                 options.request_id, interruptible=options.interruptible, follow_up=options.follow_up
@@ -415,6 +429,7 @@ class _TurnTakingSession(WrapperSession):
                 if reply is None or not reply.dropped:
                     self.emit(event)
                 if reply is not None:
+                    self._unanswered = reply.times if reply.calls and not reply.audio else None
                     self.feed(facts.ResponseEnded(response_id, event.status, reply.audio, reply.calls))
             case ev.InterimTranscript():
                 self._interim(event)
@@ -434,14 +449,16 @@ class _TurnTakingSession(WrapperSession):
             return
         self.feed(facts.ResponseStarted(event.response_id, event.request_id))
         self.emit(event)
-        commit = self._answers.pop(event.request_id or "", None)
-        if commit is not None:
-            if commit.speech_end_s is not None:
-                self.emit(ev.StageReached(event.response_id, "speech_end", commit.speech_end_s))
-            if self._words_s is not None:
-                self.emit(ev.StageReached(event.response_id, "transcript", self._words_s))
-                self._words_s = None
-            self.emit(ev.StageReached(event.response_id, "decision", commit.decided_s))
+        self._say_stages(reply, event)
+
+    def _say_stages(self, reply: _Reply, event: ev.ResponseCreated) -> None:
+        """When the turn that a response answers was over; a response after functions answers the same turn."""
+        times = self._answers.pop(event.request_id or "", None)
+        if times is None:
+            return
+        reply.times = times
+        for stage, at_s in times.items():
+            self.emit(ev.StageReached(event.response_id, stage, at_s))
 
     def _interim(self, event: ev.InterimTranscript) -> None:
         """Interim words; where the recogniser finds the turns, they are the speech, too."""
@@ -488,3 +505,5 @@ class _Reply:
     audio: bool = False
     calls: int = 0
     dropped: bool = False
+    times: dict[ev.TimedStage, float] | None = None
+    """When the turn that it answers was over."""

@@ -459,6 +459,10 @@ class _Live:
 
     def playback_report(self, report: PlaybackReport) -> None:
         """Something was heard for the first, or the last, time."""
+        if isinstance(report, PlaybackFinished):
+            self.owner.tell(ev.OutputStopped(report.response_id, report.interrupted))
+        else:
+            self.owner.tell(ev.OutputStarted(report.response_id))
         self.session.report_playback(report)
         self.speeches.playback(report)
         if (
