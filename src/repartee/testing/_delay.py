@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +10,13 @@ from typing import Any
 class DelayLine:
     """Calls back later and in order; one that was given later never comes sooner.
 
-    Nothing is called from within `after`, even for a delay of 0. The queue is as long as what was given and is not
-    due: a script's length.
+    Nothing is called from within `after`, even for a delay of 0. What waits is bounded by what a script gives within
+    its longest delay.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[float, object, Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._waiting: list[tuple[float, object, Callable[..., Any], tuple[Any, ...]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._last_due = 0.0
         self.closed = False
@@ -34,7 +33,7 @@ class DelayLine:
     def drop(self, tag: object, *, due_after_s: float = -1.0) -> None:
         """Forget what was given with this tag and is due later than in ``due_after_s`` (all of it by default)."""
         limit = self._loop.time() + due_after_s
-        self._waiting = deque(entry for entry in self._waiting if entry[1] != tag or entry[0] <= limit)
+        self._waiting = [entry for entry in self._waiting if entry[1] != tag or entry[0] <= limit]
         self._last_due = self._waiting[-1][0] if self._waiting else 0.0
         self._rearm()
 
@@ -58,7 +57,7 @@ class DelayLine:
         self._timer = None
         now = self._loop.time()
         while self._waiting and self._waiting[0][0] <= now and not self.closed:
-            _, _, callback, args = self._waiting.popleft()
+            _, _, callback, args = self._waiting.pop(0)
             callback(*args)
         if self._timer is None:
             self._arm()

@@ -92,7 +92,7 @@ class Evidence:
             for entry in self.log:
                 self._take(*entry)
             return
-        events = deque(self.log)
+        events = deque(self.log)  # bounded by the log
         written = 0
         for loop_s, frame in self.output.writes:
             at_s = loop_s - self.origin_s

@@ -46,7 +46,7 @@ class MemoryInput(AudioInput):
         self.said: list[Speech] = []
         """All speech so far, in order."""
         self.closed = False
-        self._sounds: deque[tuple[int, bytes]] = deque()  # what was scripted and not yet given
+        self._sounds: list[tuple[int, bytes]] = []  # what was scripted and not yet given
         self._booked_samples = 0
         self._given_samples = 0
         self._end_samples: int | None = None
@@ -183,7 +183,7 @@ class MemoryInput(AudioInput):
             first, last = max(start, at), min(end, at + len(data) // 2)
             if first < last:
                 out[2 * (first - start) : 2 * (last - start)] = data[2 * (first - at) : 2 * (last - at)]
-        self._sounds = deque((at, data) for at, data in self._sounds if at + len(data) // 2 > end)
+        self._sounds = [(at, data) for at, data in self._sounds if at + len(data) // 2 > end]
         return bytes(out)
 
     async def aclose(self) -> None:
@@ -235,6 +235,69 @@ class Heard:
         return self.start_s + self.samples / self.sample_rate
 
 
+class _Stock:
+    """What was written and has not been played."""
+
+    __slots__ = ("pieces", "samples", "samples_max", "written_samples")
+
+    def __init__(self) -> None:
+        # Index among all written samples, and data.
+        self.pieces: deque[tuple[int, bytes]] = deque()  # bounded by the lead that its writer keeps
+        self.samples = 0
+        self.samples_max = 0
+        self.written_samples = 0
+
+    def put(self, data: bytes) -> None:
+        self.pieces.append((self.written_samples, data))
+        self.written_samples += len(data) // 2
+        self.samples += len(data) // 2
+        self.samples_max = max(self.samples_max, self.samples)
+
+    def take(self, count: int) -> tuple[int, bytes]:
+        """The next samples, at most those of the first piece, and their index."""
+        index, data = self.pieces.popleft()
+        if count < len(data) // 2:
+            self.pieces.appendleft((index + count, data[2 * count :]))
+            data = data[: 2 * count]
+        self.samples -= len(data) // 2
+        return index, data
+
+    def keep(self, count: int) -> None:
+        """Drop all but the first samples."""
+        kept = []
+        while self.pieces and count > 0:
+            index, data = self.take(count)
+            kept.append((index, data))
+            count -= len(data) // 2
+        self.pieces.clear()
+        self.pieces.extend(kept)
+        self.samples = sum(len(data) // 2 for _, data in kept)
+
+
+class _Reporter:
+    """Tells who opened the output what has been played, late and in order."""
+
+    __slots__ = ("_lag_s", "_on_position", "_reported", "line", "on_error")
+
+    def __init__(
+        self,
+        lag_s: float,
+        on_position: Callable[[PlaybackPosition], None],
+        on_error: Callable[[ReparteeError], None],
+    ) -> None:
+        self.line = DelayLine()
+        self.on_error = on_error
+        self._lag_s = lag_s
+        self._on_position = on_position
+        self._reported = -1
+
+    def report(self, position: PlaybackPosition) -> None:
+        """Tell a position, unless it was told before."""
+        if position.cleared or position.position_samples != self._reported:
+            self._reported = position.position_samples
+            self.line.after(self._lag_s, self._on_position, position)
+
+
 class MemoryOutput(AudioOutput):
     """A loudspeaker that keeps an exact record of what was audible when.
 
@@ -269,21 +332,14 @@ class MemoryOutput(AudioOutput):
         """What was written, and when (loop time)."""
         self.clears_s: list[float] = []
         """Loop times at which `clear` was called."""
-        self.queued_samples_max = 0
-        """The most that ever waited to be played."""
         self.paused = False
         self.closed = False
         self.gain_db = 0.0
-        self._line: DelayLine | None = None
-        self._on_position: Callable[[PlaybackPosition], None] | None = None
-        self._on_error: Callable[[ReparteeError], None] | None = None
-        self._queue: deque[tuple[int, bytes]] = deque()  # (index among all written samples, data)
-        self._written = 0
+        self._reporter: _Reporter | None = None
+        self._stock = _Stock()
         self._position = 0
-        self._reported = -1
-        self._marks: deque[int] = deque()  # positions at which a clear is over
-        self._base_s: float | None = None  # when the running stretch began; None while silent
-        self._base_position = 0
+        self._marks: deque[int] = deque()  # positions at which a clear is over; bounded by the calls of clear
+        self._base: tuple[float, int] | None = None  # time and position at which the running stretch began
         self._timer: asyncio.TimerHandle | None = None
         self._stalled = False
 
@@ -295,12 +351,10 @@ class MemoryOutput(AudioOutput):
         on_position: Callable[[PlaybackPosition], None],
         on_error: Callable[[ReparteeError], None],
     ) -> None:
-        self._line = DelayLine()
-        self._on_position = on_position
-        self._on_error = on_error
+        self._reporter = _Reporter(self.ack_lag_s, on_position, on_error)
 
     def write(self, frame: AudioFrame) -> None:
-        if self._line is None or self.closed:
+        if self._reporter is None or self.closed:
             raise StateError(
                 "write() needs an open output: call open() first, and none of both after aclose()"
             )
@@ -312,18 +366,16 @@ class MemoryOutput(AudioOutput):
         self.settle()
         self.writes.append((asyncio.get_running_loop().time(), frame))
         if frame.samples:
-            self._queue.append((self._written, frame.data))
-            self._written += frame.samples
-            self.queued_samples_max = max(self.queued_samples_max, self.queued_samples)
+            self._stock.put(frame.data)
             self._go()
 
     def clear(self) -> None:
         self.settle()
         self.clears_s.append(asyncio.get_running_loop().time())
-        kept = 0 if self.paused or self._base_s is None else self.device_buffer_samples
+        kept = 0 if self.paused or self._base is None else self.device_buffer_samples
         self.paused = False
         self.gain_db = 0.0
-        self._keep(kept)
+        self._stock.keep(kept)
         self._marks.append(self._position + self.queued_samples)
         self._pass_marks()
         self._disarm()
@@ -347,21 +399,24 @@ class MemoryOutput(AudioOutput):
             self.gain_db = db
 
     async def aclose(self) -> None:
-        if self._line is not None and not self.closed:
+        if self._reporter is not None and not self.closed:
             self.settle()
-            self._line.close()
+            self._reporter.line.close()
         self.closed = True
         self._stop()
-        self._queue.clear()
+        self._stock.keep(0)
 
     # -- faults --------------------------------------------------------------------------------------------------
 
     def fail(self, error: ReparteeError | None = None) -> None:
         """Lose the device now: playing stops, and the error is reported."""
         self.stall()
-        if self._line is None or self._on_error is None:
+        if self._reporter is None:
             raise StateError("fail() needs an open output: call open() first")
-        self._line.after(0.0, self._on_error, error or DeviceError("the scripted loudspeaker went away"))
+        reporter = self._reporter
+        reporter.line.after(
+            0.0, reporter.on_error, error or DeviceError("the scripted loudspeaker went away")
+        )
 
     def stall(self) -> None:
         """Stop playing and acknowledging now, without a word."""
@@ -379,12 +434,17 @@ class MemoryOutput(AudioOutput):
     @property
     def written_samples(self) -> int:
         """How much was ever written."""
-        return self._written
+        return self._stock.written_samples
 
     @property
     def queued_samples(self) -> int:
         """How much waits to be played."""
-        return sum(len(data) // 2 for _, data in self._queue)
+        return self._stock.samples
+
+    @property
+    def queued_samples_max(self) -> int:
+        """The most that ever waited to be played."""
+        return self._stock.samples_max
 
     def heard(self, since_s: float = 0.0, until_s: float = float("inf")) -> bytes:
         """What sounded between two loop times, without the breaks: PCM16 mono."""
@@ -456,71 +516,61 @@ class MemoryOutput(AudioOutput):
 
     def settle(self) -> None:
         """Bring the record up to the loop's time."""
-        if self._base_s is None:
+        if self._base is None:
             return
+        base_s, base_position = self._base
         now = asyncio.get_running_loop().time()
         # Half a sample of grace: the timer of a boundary must see it as reached.
-        due = int((now - self._base_s) * self.sample_rate + 0.5) + self._base_position
-        while self._queue and self._position < due:
-            self._play(min(due - self._position, self.granularity_samples))
+        due = int((now - base_s) * self.sample_rate + 0.5) + base_position
+        while self._stock.samples and self._position < due:
+            start_s = self._time_of(self._position)
+            index, data = self._stock.take(min(due - self._position, self.granularity_samples))
+            self.record.append(Heard(start_s, data, self.sample_rate, self._position, index, self.gain_db))
+            self._position += len(data) // 2
         self._pass_marks()
-        if not self._queue:
+        if not self._stock.samples:
             self._stop()
             self._report()
 
     def _settle_if_running(self) -> None:
-        # The record may be read when the loop is over.
-        if self._base_s is not None and not self.closed:
-            self.settle()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return  # the loop is over, and so is what could have sounded
+        self.settle()
 
-    def _play(self, count: int) -> None:
-        """The next samples sound, at most those of the first queued piece."""
-        assert self._base_s is not None
-        index, data = self._queue.popleft()
-        if count < len(data) // 2:
-            self._queue.appendleft((index + count, data[2 * count :]))
-            data = data[: 2 * count]
-        start_s = self._base_s + (self._position - self._base_position) / self.sample_rate
-        self.record.append(Heard(start_s, data, self.sample_rate, self._position, index, self.gain_db))
-        self._position += len(data) // 2
-
-    def _keep(self, samples: int) -> None:
-        kept: deque[tuple[int, bytes]] = deque()
-        while self._queue and samples > 0:
-            index, data = self._queue.popleft()
-            kept.append((index, data[: 2 * samples]))
-            samples -= len(data) // 2
-        self._queue = kept
+    def _time_of(self, position: int) -> float:
+        assert self._base is not None
+        base_s, base_position = self._base
+        return base_s + (position - base_position) / self.sample_rate
 
     def _go(self) -> None:
         if self.paused or self.closed or self._stalled:
             return
-        if not self._queue:
+        if not self._stock.samples:
             self._stop()
             return
-        loop = asyncio.get_running_loop()
-        if self._base_s is None:
-            self._base_s, self._base_position = loop.time(), self._position
+        if self._base is None:
+            self._base = (asyncio.get_running_loop().time(), self._position)
         if self._timer is None:
             self._arm()
 
     def _arm(self) -> None:
-        assert self._base_s is not None
         step = self.granularity_samples - self._position % self.granularity_samples
         until_mark = self._marks[0] - self._position if self._marks else step
-        count = min(step, self.queued_samples, until_mark)
-        when = self._base_s + (self._position + count - self._base_position) / self.sample_rate
+        count = min(step, self._stock.samples, until_mark)
+        when = self._time_of(self._position + count)
         self._timer = asyncio.get_running_loop().call_at(when, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         self.settle()
         self._report()
-        if self._queue and not self.paused and not self._stalled:
+        if self._stock.samples and not self.paused and not self._stalled:
             self._arm()
 
     def _stop(self) -> None:
-        self._base_s = None
+        self._base = None
         self._disarm()
 
     def _disarm(self) -> None:
@@ -534,14 +584,9 @@ class MemoryOutput(AudioOutput):
             self._report(cleared=True)
 
     def _report(self, *, cleared: bool = False) -> None:
-        if not cleared and self._position == self._reported:
-            return
-        self._reported = self._position
-        if self._line is not None and self._on_position is not None:
-            position = PlaybackPosition(
-                self._position, cleared=cleared, estimated=not self.capabilities.acknowledges
-            )
-            self._line.after(self.ack_lag_s, self._on_position, position)
+        if self._reporter is not None:
+            estimated = not self.capabilities.acknowledges
+            self._reporter.report(PlaybackPosition(self._position, cleared=cleared, estimated=estimated))
 
 
 def _as_list(word: DecodedWord | None) -> list[DecodedWord]:

@@ -108,7 +108,7 @@ class ScriptedLLM(LLM):
         """What `prewarm` was called with."""
         self.script_errors: list[ScriptError] = []
         self._rule: Mapping[str, Any] | Callable[[ChatRequest], Any] | None = None
-        self._queue: deque[str | Reply | FunctionCall] = deque()
+        self._queue: deque[str | Reply | FunctionCall] = deque()  # bounded by the script
         if callable(replies) or isinstance(replies, Mapping):
             self._rule = replies
         else:

@@ -140,9 +140,9 @@ class ScriptedRealtimeModel(RealtimeModel):
         self.start_error = start_error
         self.strict = strict
         self.plan = FaultPlan(faults, "realtime")
-        self.replies = deque(replies)
+        self.replies = deque(replies)  # bounded by the script
         """Those that are left."""
-        self.steps = deque(steps)
+        self.steps = deque(steps)  # bounded by the script
         """Those that are left."""
         self.answers = 0
         """How many answers were begun."""
