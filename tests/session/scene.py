@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from repartee.errors import ReparteeError
 from repartee.models import events as ev
@@ -47,8 +48,8 @@ class Scene:
         stt: Any = ...,
         tts: Any = ...,
         vad: Any = ...,
-        microphone: MemoryInput | None | Any = ...,
-        loudspeaker: MemoryOutput | None | Any = ...,
+        microphone: MemoryInput | Any = ...,
+        loudspeaker: MemoryOutput | Any = ...,
         captions: MemoryTextOutput | None = None,
         agent: Agent | None = None,
         skip: Collection[int] = (),
@@ -96,14 +97,14 @@ class Scene:
         full = [(s, next(sound) if isinstance(e, AudioLogged) else e) for s, e in session.log]
         for log in (full, session.log):
             found = check_all(log, self.out, session.history, origin_s=self.origin_s, skip=self.skip)
-            assert found == [], "\n".join([*map(str, found), *self.lines()])
+            assert found == [], "\n".join([*map(str, found), *self.brief()])
         left = check_nothing_left()
         assert left == [], "\n".join(map(str, left))
         assert isinstance(self.stt, ScriptedSTT) is False or self.stt.open_streams == 0
         assert isinstance(self.vad, ScriptedVAD) is False or self.vad.open_streams == 0
         if isinstance(self.llm, ScriptedLLM):
             assert self.llm.count("running") == 0
-            assert self.llm.script_errors == []
+            assert self.llm.script_errors == [], "\n".join(self.brief())
         if isinstance(self.tts, ScriptedTTS):
             assert [u.text for u in self.tts.utterances if u.outcome == "running"] == []
 
@@ -113,7 +114,7 @@ class Scene:
 
     def events(self, kind: type[E], **fields: Any) -> list[E]:
         """Events of a type with these field values."""
-        return [event for _, event in self.session.log if _fits(event, kind, fields)]
+        return [cast(E, event) for _, event in self.session.log if _fits(event, kind, fields)]
 
     @property
     def said(self) -> list[tuple[str, str]]:
@@ -148,8 +149,13 @@ class Scene:
         """The user's states, and since when (ms)."""
         return [(round(s * 1000), e.new) for s, e in self.session.log if isinstance(e, ev.UserStateChanged)]
 
+    def brief(self) -> list[str]:
+        """The log without its audio, a short line each, for messages."""
+        lines = [re.sub(r"'(\w+_\w{4})\w{17}'", r"\1", line) for line in self.lines()]
+        return [line[:160] for line in lines if "AudioLogged" not in line and "OutputHeard" not in line]
+
     def lines(self) -> list[str]:
-        """The log, a line each, for messages and for comparing runs."""
+        """The log, a line each, for comparing runs."""
         return [f"{s:9.4f} {event!r}" for s, event in self.session.log]
 
 

@@ -135,7 +135,10 @@ class Playback:
                 playing = self._playing.get(response_id)
                 if playing is not None:
                     playing.done = True
-                    self._finish_if_played(playing)
+                    if event.status == "cancelled":
+                        self._clear(response_id)  # even if all there was has been heard: its item says more
+                    else:
+                        self._finish_if_played(playing)
             case OutputGain(db=db):
                 self._output.set_gain(db)
             case OutputPause():
@@ -279,8 +282,10 @@ class Playback:
 
     def _clear(self, response_id: str) -> None:
         playing = self._playing.get(response_id)
+        if playing is not None and playing.clearing:
+            return  # its end is on its way
         paused, self._paused = self._paused, False
-        if playing is None or playing.clearing:
+        if playing is None:
             if paused:
                 self._output.resume()  # there is nothing to clear, which would have ended the pause
             self._owner.playback_report(PlaybackFinished(response_id, interrupted=True))
