@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from repartee.errors import ConfigurationError, MissingDependencyError, ModelError, Stage
+from repartee.plugins.local.requantize import fast_copy
+from repartee.plugins.local.weights import is_default
 
 __all__ = [
     "EngineSettings",
@@ -150,7 +152,7 @@ def open_server(settings: EngineSettings) -> Any:
     """
     binding = _import_binding()
     params = binding.CommonParams()
-    params.model.path = str(settings.model)
+    params.model.path = str(fast_copy(settings.model) if is_default(settings.model) else settings.model)
     slots = settings.conversations + 1
     params.n_parallel = slots
     params.n_ctx = settings.context_tokens * slots

@@ -10,6 +10,7 @@ GGUF: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only the header
 from __future__ import annotations
 
 import importlib.util
+import math
 import mmap
 import os
 import struct
@@ -21,7 +22,17 @@ from typing import Any
 
 from repartee.errors import ModelFileError
 
-__all__ = ["DEFAULT_MODEL", "GGUFInfo", "check_gguf", "default_gguf", "find_gguf", "models_directory"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "GGUFInfo",
+    "TensorInfo",
+    "check_gguf",
+    "default_gguf",
+    "find_gguf",
+    "is_default",
+    "models_directory",
+    "read_tensors",
+]
 
 DEFAULT_MODEL = "smollm2-135m"
 """The name under which ``repartee models`` knows the default language model."""
@@ -75,6 +86,24 @@ class GGUFInfo:
         return bool(self.chat_template)
 
 
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor of a GGUF file."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    """ggml's number of its type."""
+    offset: int
+    """In bytes, from the beginning of the tensor data."""
+
+    @property
+    def size_bytes(self) -> int:
+        """0 for a type that is not known here."""
+        values_per_block, block_bytes = _BLOCKS.get(self.kind, (1, 0))
+        return math.prod(self.shape) // values_per_block * block_bytes
+
+
 def models_directory() -> Path:
     """Where downloaded models are kept: ``$REPARTEE_MODELS``, or the platform's cache directory."""
     chosen = os.environ.get("REPARTEE_MODELS")
@@ -106,6 +135,11 @@ def default_gguf() -> Path:
         f"the default language model is not here ({candidates[-1]} was looked for): "
         f"get it with: repartee models get {DEFAULT_MODEL}"
     )
+
+
+def is_default(path: Path) -> bool:
+    """Whether that file is the default language model's, by its name."""
+    return path.name == _DEFAULT_FILE
 
 
 def find_gguf(model: str | os.PathLike[str] | None) -> Path:
@@ -142,16 +176,30 @@ def check_gguf(path: str | os.PathLike[str]) -> GGUFInfo:
     return _read_info(path, stat.st_size, stat.st_mtime_ns)
 
 
+def read_tensors(path: Path) -> tuple[int, tuple[TensorInfo, ...], int]:
+    """Where a GGUF file's metadata end, its tensors, and where their data begin (both in bytes from the start).
+
+    Raises:
+        ModelFileError: as `check_gguf`.
+    """
+    header = _read_header(path, check_gguf(path).size_bytes)
+    return header.metadata_end, header.tensors, header.data_start
+
+
 @lru_cache(maxsize=16)
 def _read_info(path: Path, size_bytes: int, _modified_ns: int) -> GGUFInfo:
+    return _read_header(path, size_bytes).info()
+
+
+def _read_header(path: Path, size_bytes: int) -> _Header:
     if size_bytes < 24:
         raise ModelFileError(f"{path} is no model: it has only {size_bytes} bytes")
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:4] != b"GGUF":
                 raise ModelFileError(f"{path} is not a GGUF file{_other_kind(data[:64])}")
-            return _Header(path, data, size_bytes).info()
-    except (struct.error, IndexError, UnicodeDecodeError):
+            return _Header(path, data, size_bytes)
+    except (struct.error, IndexError):
         raise ModelFileError(
             f"{path} is truncated or damaged: its header ends too early; get it again"
         ) from None
@@ -176,14 +224,25 @@ class _Header:
         self._data = data
         self._size = size_bytes
         self._at = 4
-
-    def info(self) -> GGUFInfo:
         version = self._number("I")
         if not 2 <= version <= 3:
-            raise ModelFileError(f"{self._path} is GGUF version {version}; versions 2 and 3 can be read")
+            raise ModelFileError(f"{path} is GGUF version {version}; versions 2 and 3 can be read")
         tensors, keys = self._count(), self._count()
-        meta = {self._string(): self._value(self._number("I")) for _ in range(keys)}
-        self._check_size(tensors, int(meta.get("general.alignment", 32)))
+        self._meta = {self._string(): self._value(self._number("I")) for _ in range(keys)}
+        self.metadata_end = self._at
+        self.tensors = tuple(self._tensor() for _ in range(tensors))
+        alignment = max(1, int(self._meta.get("general.alignment", 32)))
+        self.data_start = -(-self._at // alignment) * alignment
+        needed = (
+            max((tensor.offset + tensor.size_bytes for tensor in self.tensors), default=0) + self.data_start
+        )
+        if size_bytes < needed:
+            raise ModelFileError(
+                f"{path} is truncated: it has {size_bytes} bytes and its header promises {needed}; get it again"
+            )
+
+    def info(self) -> GGUFInfo:
+        meta = self._meta
         architecture = str(meta.get("general.architecture", ""))
         if not architecture or "tokenizer.ggml.model" not in meta:
             raise ModelFileError(
@@ -202,29 +261,18 @@ class _Header:
             end_token_ids=frozenset(int(token) for token in ends if token is not None),
         )
 
-    def _check_size(self, tensors: int, alignment: int) -> None:
-        """See that the last tensor's last byte is in the file."""
-        needed = 0
-        for _ in range(tensors):
-            self._string()
-            values = 1
-            for _ in range(self._number("I")):
-                values *= self._number("Q")
-            per_block, block_bytes = _BLOCKS.get(self._number("I"), (1, 0))
-            needed = max(needed, self._number("Q") + values // per_block * block_bytes)
-        needed += -(-self._at // alignment) * alignment
-        if self._size < needed:
-            raise ModelFileError(
-                f"{self._path} is truncated: it has {self._size} bytes and its header promises {needed}; get it again"
-            )
+    def _tensor(self) -> TensorInfo:
+        name = self._string()
+        shape = tuple(self._number("Q") for _ in range(self._count("I")))
+        return TensorInfo(name, shape, self._number("I"), self._number("Q"))
 
     def _number(self, kind: str) -> int:
         value: int = struct.unpack_from("<" + kind, self._data, self._at)[0]
         self._at += struct.calcsize(kind)
         return value
 
-    def _count(self) -> int:
-        count = self._number("Q")
+    def _count(self, kind: str = "Q") -> int:
+        count = self._number(kind)
         if count > _MAX_COUNT:
             raise ModelFileError(f"{self._path} is damaged: its header counts {count} entries; get it again")
         return count
