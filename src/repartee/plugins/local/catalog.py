@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repartee.chat import FunctionTool
-from repartee.plugins.local.matching import Reader, Template, Utterance, likeness, shed
+from repartee.plugins.local.matching import Reader, Template, Utterance, is_common, likeness, shed
 from repartee.plugins.local.slots import (
     may_start_expression,
     may_start_number,
@@ -175,7 +175,8 @@ def _reader(name: str, schema: dict[str, Any], kind: str | None = None) -> Reade
             "expression", lambda words, text: read_expression(words), 24, starts=may_start_expression
         )
     if kind == "words":
-        return Reader("words", lambda words, text: text, 3, free=True)
+        # "spell it": there is no word to spell in that
+        return Reader("words", lambda words, text: None if is_common(words) else text, 3, free=True)
     if schema.get("type") == "array":
         return Reader(
             "list", lambda words, text: [each for each in _LIST_SEPARATORS.split(text) if each], 30, free=True

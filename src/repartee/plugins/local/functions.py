@@ -74,7 +74,10 @@ async def tell_time() -> str:
         "what is {day} 's date",
         "which day will it be {day}",
         "tell me the date",
+        "which day is it",
+        "what is today",
         "what month is it",
+        "what month are we in",
         "what year is it",
         "today's date",
     ]
@@ -210,7 +213,11 @@ def _host(context: RunContext) -> TimerHost:
         "remind me in {duration_s}",
         "tell me when {duration_s} is over",
         "set an alarm in {duration_s}",
+        "set an alarm for {duration_s}",
         "count down {duration_s}",
+        "give me a {duration_s} timer",
+        "put a timer on for {duration_s}",
+        "start a countdown of {duration_s}",
     ]
 )
 async def set_timer(duration_s: Annotated[float, "For how long, in seconds"], context: RunContext) -> str:
@@ -244,6 +251,10 @@ async def set_timer(duration_s: Annotated[float, "For how long, in seconds"], co
         "when does the timer go off",
         "check the timer",
         "timer status",
+        "how long until the timer goes off",
+        "how much longer on the timer",
+        "when is the timer done",
+        "when will the timer end",
     ]
 )
 async def list_timers(context: RunContext) -> str:
@@ -273,6 +284,9 @@ async def list_timers(context: RunContext) -> str:
         "cancel the timer for {duration_s}",
         "turn off the timer",
         "forget the timer",
+        "kill the timer",
+        "end the timer",
+        "clear the timer",
     ]
 )
 async def cancel_timer(
@@ -315,20 +329,22 @@ def _listed(parts: list[str]) -> str:
 
 @function_tool(
     examples=[
-        "spell {text:words}",
-        "spell the word {text:words}",
-        "how do you spell {text:words}",
-        "how is {text:words} spelled",
-        "how is {text:words} spelt",
-        "how do i write {text:words}",
-        "can you spell {text:words} for me",
-        "what is the spelling of {text:words}",
+        "spell {word:words}",
+        "spell the word {word:words}",
+        "how do you spell {word:words}",
+        "how is {word:words} spelled",
+        "how is {word:words} spelt",
+        "how do you spell the word {word:words}",
+        "how do you spell",
+        "can you spell {word:words} for me",
+        "what is the spelling of {word:words}",
+        "give me the spelling of {word:words}",
     ]
 )
-async def spell(text: Annotated[str, "The word"]) -> str:
+async def spell(word: Annotated[str, "The word"]) -> str:
     """Spell a word, letter by letter."""
-    words = [", ".join(letter.upper() for letter in word if letter.isalnum()) for word in text.split()]
-    spelled = "; ".join(word for word in words if word)
+    words = [", ".join(letter.upper() for letter in each if letter.isalnum()) for each in word.split()]
+    spelled = "; ".join(each for each in words if each)
     if not spelled:
         raise ToolError("There is no word to spell.")
     return f"{spelled}."
@@ -339,6 +355,7 @@ async def spell(text: Annotated[str, "The word"]) -> str:
         "repeat after me {text}",
         "repeat {text}",
         "repeat the words {text}",
+        "repeat the sentence {text}",
         "say {text}",
         "please say {text} for me",
         "say the following {text}",
@@ -355,15 +372,21 @@ async def repeat(text: Annotated[str, "What to say"]) -> str:
 @function_tool(
     examples=[
         "say that again",
+        "repeat what you said",
+        "i did not catch that",
         "repeat that",
         "can you repeat that",
         "repeat that please",
         "what did you say",
         "what did you just say",
+        "did you say something",
         "i did not hear you",
         "i did not understand you",
         "come again",
         "pardon",
+        "what",
+        "sorry what",
+        "huh",
         "one more time please",
     ]
 )

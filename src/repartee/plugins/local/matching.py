@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["Match", "Matcher", "Reader", "Template", "Utterance", "likeness", "shed"]
+__all__ = ["Match", "Matcher", "Reader", "Template", "Utterance", "is_common", "likeness", "shed"]
 
 _WORDS_MAX = 60
 _TAIL_WORDS_MAX = 3  # what may follow a free slot at the end: "… please", "… for me", "… right now"
@@ -54,8 +54,19 @@ _COMMON = _set(
     "what is are was were be am it its this that of in on at to from with by my your our me us i you we he she they "
     "the a an some any there how much many do does did have has had can could would will shall should may might "
     "about not get give tell show make let go come got know find fetch look check up current when which who where "
-    "or if as if's"
+    "or if as very really quite pretty bit lot little again also too still already always never ever only even more "
+    "today tomorrow tonight yesterday soon later"
 )
+_QUESTION_WORDS = _set("what who where when why which how")
+_PREFIXES = tuple(
+    tuple(text.split())
+    for text in (
+        "can you", "could you", "would you", "will you", "i want you to", "i need you to", "i want to", "i need to",
+        "i would like you to", "i would like to", "i would like", "i want", "please", "just", "now", "so", "hey",
+        "okay", "ok", "um", "uh", "oh", "well", "then", "and", "yes", "yeah", "sorry", "go ahead and", "let us",
+        "kindly", "quickly", "actually", "maybe", "thanks", "hello", "hi",
+    )
+)  # fmt: skip
 _SOUNDS_ALIKE = (
     {"to", "too", "two"},
     {"for", "four", "fore"},
@@ -232,6 +243,11 @@ def _stem(word: str) -> str:
     return word
 
 
+def is_common(words: Iterable[str]) -> bool:
+    """Whether none of these words has a subject."""
+    return all(word in _COMMON or word in _FILLERS for word in words)
+
+
 class Matcher:
     """Weights for words, from the templates of all the things to choose from.
 
@@ -240,9 +256,11 @@ class Matcher:
     """
 
     _SLOT_WEIGHT = 1.5
+    _UNKNOWN_WEIGHT = 1.8  # a word that no example has: probably another subject
+    _LITERAL_SHARE_MIN = 0.5  # slots alone prove nothing: so much of an example's own words must be there
     _FREE_SLOT_WEIGHT = 0.15  # per word that a free slot takes: unproven, so it only ever dilutes
     _FREE_SLOT_WEIGHT_MAX = 0.6
-    _LEAD_FACTOR = 3.0
+    _LEAD_FACTOR = 5.0
 
     def __init__(self, documents: Iterable[Iterable[Template]]) -> None:
         counts: dict[str, int] = {}
@@ -258,11 +276,13 @@ class Matcher:
 
     def weight(self, word: str) -> float:
         """What a word counts."""
+        if word in _QUESTION_WORDS:
+            return 0.6
         if word in _COMMON:
             return 0.3
         if word in _FILLERS:
             return 0.05
-        return self._weights.get(word, 1.0)
+        return self._weights.get(word, self._UNKNOWN_WEIGHT)
 
     def match(self, utterance: Utterance, template: Template, *, at_least: float = 0.0) -> Match:
         """Lay the utterance along the template so that the score is greatest.
@@ -280,10 +300,18 @@ class Matcher:
         if self._bound(utterance, template, skips) < at_least:
             return Match(0.0, {})
         # Behind a verb, free text may be anything, so what stands before the verb must not be ("they say …").
-        lead = self._LEAD_FACTOR if _is_open_ended(parts) else 1.0
-        rows = self._rows(parts, utterance, skips, lead)
+        if _is_open_ended(parts):
+            asked = _prefix_length(tokens)
+            skips = [0.05 if at < asked else max(0.3, skip) for at, skip in enumerate(skips)]
+            lead = self._LEAD_FACTOR
+        else:
+            lead = 1.0
+        rows = self._rows(template, utterance, skips, lead)
         best = rows[len(parts)][len(tokens)]
-        agreed, against = best[0], best[1]
+        agreed, against, _, literal = best
+        own = sum(self.weight(word) for word in template.words)
+        if literal < self._LITERAL_SHARE_MIN * 2 * own:
+            return Match(0.0, {})
         score = agreed / (agreed + against) if agreed > 0 else 0.0
         values = dict(best[2])
         return Match(score, _shed_all(values, parts) if template.loose else values)
@@ -322,15 +350,15 @@ class Matcher:
 
     def _rows(
         self,
-        parts: Sequence[str | tuple[str, Reader]],
+        template: Template,
         utterance: Utterance,
         skips: Sequence[float],
         lead: float,
     ) -> list[list[_Cell]]:
         """Dynamic programming: ``rows[i][j]`` is the best way to lay ``j`` words along ``i`` parts."""
-        tokens = utterance.words
+        parts, tokens = template.parts, utterance.words
         rows = [[_NOTHING] * (len(tokens) + 1) for _ in range(len(parts) + 1)]
-        rows[0][0] = (0.0, 0.0, ())
+        rows[0][0] = (0.0, 0.0, (), 0.0)
         for i in range(len(parts) + 1):
             for j in range(len(tokens) + 1):
                 here = rows[i][j]
@@ -338,17 +366,30 @@ class Matcher:
                     continue
                 if j < len(tokens):  # a word that the template does not have
                     _keep(
-                        rows[i], j + 1, _cost(here, skips[j] * (lead if i == 0 and skips[j] > 0.05 else 1.0))
+                        rows[i],
+                        j + 1,
+                        _cost(here, skips[j] * (lead if here[3] == 0 and skips[j] > 0.05 else 1.0)),
                     )
                 if i == len(parts):
                     continue
                 part = parts[i]
                 if isinstance(part, str):
                     weight = self.weight(part)
-                    _keep(rows[i + 1], j, _cost(here, weight if part not in _FILLERS else min(weight, 0.15)))
+                    # Where any words may follow, the word that announces them must be there.
+                    after = parts[i + 1] if i + 1 < len(parts) else ""
+                    is_anchor = not isinstance(after, str) and after[1].free and not template.loose
+                    if not is_anchor:
+                        _keep(
+                            rows[i + 1], j, _cost(here, weight if part not in _FILLERS else min(weight, 0.15))
+                        )
                     if j < len(tokens) and (alike := likeness(part, tokens[j])):
                         both = weight + self.weight(tokens[j])
-                        gained = (here[0] + both * alike, here[1] + both * (1 - alike), here[2])
+                        gained = (
+                            here[0] + both * alike,
+                            here[1] + both * (1 - alike),
+                            here[2],
+                            here[3] + both * alike,
+                        )
                         _keep(rows[i + 1], j + 1, gained)
                     continue
                 name, reader = part
@@ -359,20 +400,21 @@ class Matcher:
                         continue
                     if reader.free:
                         dilution = self._dilution(tokens[j:end])
-                        cell = (here[0], here[1] + dilution, (*here[2], (name, value)))
+                        cell = (here[0], here[1] + dilution, (*here[2], (name, value)), here[3])
                     else:
                         gain = 2 * self._SLOT_WEIGHT
-                        cell = (here[0] + gain, here[1], (*here[2], (name, value)))
+                        cell = (here[0] + gain, here[1], (*here[2], (name, value)), here[3])
                     _keep(rows[i + 1], end, cell)
         return rows
 
 
-_Cell = tuple[float, float, tuple[tuple[str, Any], ...]]
-_NOTHING: _Cell = (-1.0, math.inf, ())
+_Cell = tuple[float, float, tuple[tuple[str, Any], ...], float]
+"""What agrees, what does not, the slots' values, and how much of what agrees are words of the example."""
+_NOTHING: _Cell = (-1.0, math.inf, (), 0.0)
 
 
 def _cost(cell: _Cell, cost: float) -> _Cell:
-    return (cell[0], cell[1] + cost, cell[2])
+    return (cell[0], cell[1] + cost, cell[2], cell[3])
 
 
 def _keep(row: list[_Cell], at: int, cell: _Cell) -> None:
@@ -381,8 +423,20 @@ def _keep(row: list[_Cell], at: int, cell: _Cell) -> None:
         row[at] = cell
 
 
+def _prefix_length(tokens: Sequence[str]) -> int:
+    """How many words at the beginning only say that something is asked for ("could you please …")."""
+    at = 0
+    while True:
+        fitting = [len(each) for each in _PREFIXES if tuple(tokens[at : at + len(each)]) == each]
+        if not fitting:
+            return at
+        at += max(fitting)
+
+
 def _is_open_ended(parts: Sequence[str | tuple[str, Reader]]) -> bool:
-    return isinstance(parts[0], str) and not isinstance(parts[-1], str) and parts[-1][1].free
+    return isinstance(parts[0], str) and any(
+        not isinstance(part, str) and part[1].kind == "text" for part in parts
+    )
 
 
 _LEADING = _set(

@@ -23,8 +23,9 @@ from typing import Any
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, FunctionTool, Item, Message
 from repartee.models.llm import CallDone, ChatChunk, ChatRequest, TextDelta, Usage
 from repartee.plugins.local.catalog import Candidate, candidate, question
+from repartee.plugins.local.functions import BUILTIN_TOOLS
 from repartee.plugins.local.intents import CANT, SMALL_TALK, Intent, identity, skills
-from repartee.plugins.local.matching import Matcher, Reader, Template, Utterance
+from repartee.plugins.local.matching import Matcher, Reader, Template, Utterance, is_common
 from repartee.plugins.local.speech import spoken_outputs
 
 __all__ = ["Call", "Decision", "Reply", "Router", "route"]
@@ -34,6 +35,12 @@ CALL_LIKENESS_MIN = 0.68
 GUESS_LIKENESS_MIN = 0.55
 """For a tool without examples, whose templates are made from its description."""
 INTENT_LIKENESS_MIN = 0.7
+PART_LIKENESS_MIN = 0.8
+"""For each of two requests in one breath."""
+CERTAIN_LIKENESS = 0.95
+"""From here on nothing else is considered."""
+RIVAL_MARGIN = 0.1
+"""How much liker small talk must be than a tool, to be answered in its place."""
 _CATALOGS_MAX = 16
 _QUESTIONS_MAX = 4  # how many arguments of one call are asked for in turn
 
@@ -64,6 +71,8 @@ class _Catalog:
     tools: tuple[FunctionTool, ...]
     candidates: tuple[Candidate, ...]
     matcher: Matcher
+    vocabulary: frozenset[str]
+    """What the user's own functions are about: a request with these words is not refused by heart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,48 +141,35 @@ class Router:
             return None
         text = items[-1].text
         catalog = self._catalog(request.tools)
+        by_heart = None if self.functions_only else _recall(catalog, text)
         if request.tool_choice != "none" and catalog.candidates:
-            decision = self._function(catalog, request, text)
+            decision = self._function(catalog, request, text, by_heart.likeness if by_heart else 0.0)
             if decision is not None:
                 return decision
-        return None if self.functions_only else self._by_heart(catalog, request, text)
+        return _answer(by_heart.intent, request) if by_heart is not None else None
 
     # -- functions ---------------------------------------------------------------------------------------------
 
-    def _function(self, catalog: _Catalog, request: ChatRequest, text: str) -> Decision:
-        must = request.tool_choice not in ("auto", "none")
+    def _function(self, catalog: _Catalog, request: ChatRequest, text: str, rival: float) -> Decision:
+        must = request.tool_choice != "auto"
         resumed = self._resume(catalog, request.context)
         if resumed is not None:
             return resumed
-        choice = _choose(
-            catalog, text, only=request.tool_choice if must and request.tool_choice != "required" else None
-        )
+        only = request.tool_choice if request.tool_choice not in ("auto", "required") else None
+        choice = _choose(catalog, text, only, least=0.0 if must else GUESS_LIKENESS_MIN)
         if choice is None or not (must or choice.is_like_enough):
-            return None if must and choice is None else self._several(catalog, text)
+            return None if must else _several(catalog, text)
+        if choice.likeness < CERTAIN_LIKENESS and not must:
+            several = _several(catalog, text)
+            if several is not None:
+                return several
+            # Where examples were written, small talk that is clearly liker than all of them is meant.
+            if choice.candidate.has_examples and choice.likeness < rival - RIVAL_MARGIN:
+                return None
         missing = choice.candidate.missing(choice.values)
-        if not missing:
-            return Call((_call(choice),), choice.likeness)
-        several = self._several(catalog, text)
-        return several or Reply(question(choice.candidate.tool, missing[0]), "question")
-
-    def _several(self, catalog: _Catalog, text: str) -> Decision:
-        """Two requests in one breath ("what time is it and set a timer for …"), if each is one by itself."""
-        lowered = text.lower()
-        for joint in (" and then ", " and also ", " then ", " and "):
-            at = lowered.find(joint)
-            if at <= 0:
-                continue
-            choices = [_choose(catalog, part) for part in (text[:at], text[at + len(joint) :])]
-            calls = [
-                _call(choice)
-                for choice in choices
-                if choice is not None
-                and choice.is_like_enough
-                and not choice.candidate.missing(choice.values)
-            ]
-            if len(calls) == 2:
-                return Call(tuple(calls), min(choice.likeness for choice in choices if choice is not None))
-        return None
+        if missing:
+            return Reply(question(choice.candidate.tool, missing[0]), "question")
+        return Call((_call(choice),), choice.likeness)
 
     def _resume(self, catalog: _Catalog, context: ChatContext) -> Decision:
         """Complete a call from the answers to questions about it."""
@@ -191,30 +187,6 @@ class Router:
                 return decision
         return None
 
-    # -- by heart ----------------------------------------------------------------------------------------------
-
-    def _by_heart(self, catalog: _Catalog, request: ChatRequest, text: str) -> Decision:
-        utterance = Utterance(text)
-        best: tuple[float, Intent | None] = (0.0, None)
-        for intent, templates in _INTENTS:
-            for template in templates:
-                least = max(INTENT_LIKENESS_MIN, best[0])
-                match = catalog.matcher.match(utterance, template, at_least=least)
-                if match.score > best[0]:
-                    best = (match.score, intent)
-        likeness, found = best
-        if found is None or likeness < INTENT_LIKENESS_MIN:
-            return None
-        turn = sum(
-            1
-            for message in request.context.messages
-            if message.role == "assistant" and message.text in found.answers
-        )
-        answer = found.answers[turn % len(found.answers)]
-        answer = answer.replace("{name}", identity(request.instructions))
-        answer = answer.replace("{skills}", skills([tool.name for tool in request.tools]))
-        return Reply(answer, found.name)
-
     # -- catalogs ----------------------------------------------------------------------------------------------
 
     def _catalog(self, tools: Sequence[FunctionTool]) -> _Catalog:
@@ -223,12 +195,63 @@ class Router:
         if known is None:
             candidates = tuple(candidate(tool) for tool in tools)
             documents = [each.templates for each in candidates] + [templates for _, templates in _INTENTS]
-            known = _Catalog(tuple(tools), candidates, Matcher(documents))
+            own = [each for each in candidates if not any(each.tool is tool for tool in BUILTIN_TOOLS)]
+            words = {word for each in own for template in each.templates for word in template.words}
+            vocabulary = frozenset(word for word in words if not is_common([word]))
+            known = _Catalog(tuple(tools), candidates, Matcher(documents), vocabulary)
             self._catalogs[key] = known
             if len(self._catalogs) > _CATALOGS_MAX:
                 self._catalogs.popitem(last=False)
         self._catalogs.move_to_end(key)
         return known
+
+
+# -- by heart ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _ByHeart:
+    intent: Intent
+    likeness: float
+
+
+def _recall(catalog: _Catalog, text: str) -> _ByHeart | None:
+    """The likest intent, if it is like enough."""
+    utterance = Utterance(text)
+    best: _ByHeart | None = None
+    for intent, templates in _INTENTS:
+        for template in templates:
+            if intent in CANT and not catalog.vocabulary.isdisjoint(template.words):
+                continue
+            least = best.likeness if best is not None else INTENT_LIKENESS_MIN
+            match = catalog.matcher.match(utterance, template, at_least=least)
+            if match.score >= INTENT_LIKENESS_MIN and (best is None or match.score > best.likeness):
+                best = _ByHeart(intent, match.score)
+    return best
+
+
+def _answer(intent: Intent, request: ChatRequest) -> Reply:
+    said = [message.text for message in request.context.messages if message.role == "assistant"]
+    answer = intent.answers[sum(text in intent.answers for text in said) % len(intent.answers)]
+    answer = answer.replace("{name}", identity(request.instructions))
+    return Reply(answer.replace("{skills}", skills([tool.name for tool in request.tools])), intent.name)
+
+
+# -- functions -----------------------------------------------------------------------------------------------------
+
+
+def _several(catalog: _Catalog, text: str) -> Decision:
+    """Two requests in one breath ("what time is it and set a timer for …"), if each is one by itself."""
+    lowered = text.lower()
+    for joint in (" and then ", " and also ", " then ", " and "):
+        at = lowered.find(joint)
+        if at <= 0:
+            continue
+        parts = (text[:at], text[at + len(joint) :])
+        choices = [choice for part in parts if (choice := _choose(catalog, part, least=PART_LIKENESS_MIN))]
+        if len(choices) == 2 and not any(each.candidate.missing(each.values) for each in choices):
+            return Call(tuple(map(_call, choices)), min(each.likeness for each in choices))
+    return None
 
 
 def _fresh_outputs(items: Sequence[Item]) -> list[FunctionCallOutput]:
@@ -243,19 +266,18 @@ def _fresh_outputs(items: Sequence[Item]) -> list[FunctionCallOutput]:
 
 
 def _choose(
-    catalog: _Catalog, text: str, only: str | None = None, least: float = GUESS_LIKENESS_MIN
+    catalog: _Catalog, text: str, only: str | None = None, *, least: float = GUESS_LIKENESS_MIN
 ) -> _Choice | None:
-    """The likest tool; none below ``least``. With ``only``, that tool, however unlike."""
+    """The likest tool; none below ``least``. With ``only``, that tool."""
     utterance = Utterance(text)
     best: _Choice | None = None
     for each in catalog.candidates:
         if only is not None and each.tool.name != only:
             continue
         for template in each.templates:
-            match = catalog.matcher.match(
-                utterance, template, at_least=max(least, best.likeness if best else 0.0)
-            )
-            if best is None or match.score > best.likeness:
+            at_least = best.likeness if best is not None else least
+            match = catalog.matcher.match(utterance, template, at_least=at_least)
+            if match.score >= least and (best is None or match.score > best.likeness):
                 best = _Choice(each, match.score, match.values)
     if best is not None:
         _add_optional(best, utterance)

@@ -160,7 +160,11 @@ def may_start_number(word: str) -> bool:
 def may_start_expression(word: str) -> bool:
     """Whether arithmetic can begin with this word."""
     return (
-        may_start_number(word) or word in _HOMOPHONES or word in _VERBS or word in ("the", "square", "root")
+        may_start_number(word)
+        or word in _HOMOPHONES
+        or word in _VERBS
+        or word in _NOUNS
+        or word in ("the", "square", "root")
     )
 
 
@@ -296,6 +300,9 @@ _VERBS: dict[str, tuple[tuple[str, ...], str, bool]] = {
 }
 
 
+_NOUNS = {"sum": "+", "product": "*", "difference": "-", "quotient": "/"}
+
+
 def read_expression(words: Sequence[str]) -> str | None:
     """Arithmetic as a formula: ``["twenty", "three", "times", "four"]`` is ``"23 * 4"``; ``None`` if it isn't any.
 
@@ -304,8 +311,11 @@ def read_expression(words: Sequence[str]) -> str | None:
     rest = [word for word in words if word not in ("=", "equals")]
     if len(rest) < 2 or len(rest) > 40:
         return None
+    rest = rest[1:] if rest[0] == "the" else rest
     if rest[0] in _VERBS:
         return _verb_expression(rest)
+    if rest[0] in _NOUNS and rest[1:2] in (["of"], ["between"]):
+        return _pair(rest[2:], _NOUNS[rest[0]])
     if rest[:2] == ["half", "of"] or rest[:3] == ["a", "half", "of"]:
         number = read_number(rest[rest.index("of") + 1 :])
         return f"{number} / 2" if number is not None else None
@@ -313,9 +323,17 @@ def read_expression(words: Sequence[str]) -> str | None:
         at = rest.index("root")
         inner = rest[at + 2 :] if rest[at + 1 : at + 2] == ["of"] else rest[at + 1 :]
         number = read_number(inner)
-        known = [word for word in rest[:at] if word != "the"] in (["square"], [])
+        known = rest[:at] in (["square"], [])
         return f"root {number}" if number is not None and number >= 0 and known else None
-    return _infix(rest)
+    return _infix(rest) or _pair(rest, "+")  # "what is eight and seven"
+
+
+def _pair(words: list[str], operator: str) -> str | None:
+    for at in range(1, len(words) - 1):
+        left, right = _operand(words[:at]), _operand(words[at + 1 :])
+        if words[at] == "and" and left is not None and right is not None and read_number(words) is None:
+            return f"{left} {operator} {right}"
+    return None
 
 
 def _infix(words: list[str]) -> str | None:
