@@ -13,6 +13,7 @@ from repartee.chat import AudioContent, ChatContext, FunctionCall, FunctionCallO
 from repartee.errors import ModelError, UsageError
 from repartee.io import OutputCapabilities
 from repartee.models import events as ev
+from repartee.observe.log import SessionLog
 from repartee.testing import (
     LeakError,
     MemoryOutput,
@@ -64,6 +65,14 @@ def reply(number: int, text: str, at_s: float, request_id: str | None = None) ->
     ]
 
 
+def as_logged(log: LogList) -> SessionLog:
+    """The same as a session logs it: without the sound."""
+    logged = SessionLog()
+    for at_s, event in log:
+        logged.record(at_s, event)
+    return logged
+
+
 def said(text: str, item_id: str, *, interrupted: bool = False) -> Message:
     return Message("assistant", (AudioContent(text),), item_id, interrupted=interrupted)
 
@@ -72,9 +81,10 @@ def history(*items: Message | FunctionCall | FunctionCallOutput) -> ChatContext:
     return ChatContext(items)
 
 
-def play(
-    *script: tuple[float, bytes | Callable[[MemoryOutput], object]], until_s: float = 10.0
-) -> MemoryOutput:
+Deed = bytes | AudioFrame | Callable[[MemoryOutput], object]
+
+
+def play(*script: tuple[float, Deed], until_s: float = 10.0) -> MemoryOutput:
     """An output to which this was done at these times."""
 
     async def main() -> MemoryOutput:
@@ -82,7 +92,9 @@ def play(
         output.open(on_position=lambda _: None, on_error=lambda _: None)
         for at_s, what in script:
             await sleep_until(at_s)
-            if isinstance(what, bytes):
+            if isinstance(what, AudioFrame):
+                output.write(what)
+            elif isinstance(what, bytes):
                 output.write(AudioFrame(what, RATE))
             else:
                 what(output)
@@ -266,6 +278,25 @@ def test_22_the_output_holds_too_much() -> None:
 
     run(main())
     assert numbers(check_all(reply(1, text, 0.0), output)) == [22]
+
+
+def test_a_log_without_sound_is_joined_by_position() -> None:
+    text = "one two three four"
+    whole = AudioFrame(audio(text), RATE)
+    log = [*user("book a table", "u1", 0.0), *reply(1, text, 1.2)]
+    pieces: list[tuple[float, Deed]] = [(1.2, whole.slice(0, 7200)), (1.5, whole.slice(7200))]
+    sound = check_all(as_logged(log), play(*pieces), history(QUESTION, said(text, "a1")))
+    assert sound == []
+    short = check_all(as_logged(log), play(*pieces), history(QUESTION, said("one two", "a1")))
+    assert numbers(short) == [9]
+    stopped = play(*pieces, (1.6, MemoryOutput.clear))
+    assert numbers(check_all(as_logged(log), stopped, history(QUESTION, said(text, "a1")))) == [10]
+    cleared = [*log, (1.5, ev.OutputClear("resp_1"))]
+    assert numbers(check_all(as_logged(cleared), play(*pieces))) == [1]
+    # What is written when its response has been cleared belongs to nobody.
+    late = [*log, (1.47, ev.OutputClear("resp_1"))]
+    assert numbers(check_all(as_logged(late), play(*pieces))) == [21]
+    assert numbers(check_all(list(as_logged(log))[6:])) == [23] * 4
 
 
 def test_23_responses_that_do_not_end_once() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, Message
 from repartee.models import events as ev
+from repartee.observe.log import AudioLogged
 from repartee.testing.evidence import Evidence, Log
 from repartee.testing.io import MemoryOutput
 from repartee.testing.virtual_time import VirtualTimeLoop
@@ -194,7 +195,7 @@ def check_responses_end(evidence: Evidence) -> list[Violation]:
     return found + [Violation(23, last_s, f"{response_id} never ended") for response_id in sorted(live)]
 
 
-_CONTENT = (ev.TranscriptDelta, ev.AudioDelta, ev.CallArgumentsDelta, ev.OutputItemDone)
+_CONTENT = (ev.TranscriptDelta, ev.AudioDelta, AudioLogged, ev.CallArgumentsDelta, ev.OutputItemDone)
 
 
 # -- what sounded ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ sample, and the caller's words fall where the script put them.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -46,7 +47,7 @@ class MemoryInput(AudioInput):
         self.said: list[Speech] = []
         """All speech so far, in order."""
         self.closed = False
-        self._sounds: list[tuple[int, bytes]] = []  # what was scripted and not yet given
+        self._sounds: list[tuple[int, bytes]] = []  # what was scripted and not yet given, in order
         self._booked_samples = 0
         self._given_samples = 0
         self._end_samples: int | None = None
@@ -143,7 +144,7 @@ class MemoryInput(AudioInput):
         for other, data in self._sounds:
             if start < other + len(data) // 2 and other < end:
                 raise UsageError(f"something else sounds at {max(start, other) / self.sample_rate:.3f} s")
-        self._sounds.append((start, audio))
+        bisect.insort(self._sounds, (start, audio))
         self._booked_samples = max(self._booked_samples, end)
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ class MemoryInput(AudioInput):
         return self.closed
 
     def _render(self, start: int, end: int) -> bytes:
-        if not any(at < end for at, _ in self._sounds):
+        if not self._sounds or self._sounds[0][0] >= end:
             return bytes(2 * (end - start))
         out = bytearray(2 * (end - start))
         for at, data in self._sounds:
