@@ -266,7 +266,8 @@ def test_21_sound_that_nobody_generated() -> None:
 
 def test_22_the_output_holds_too_much() -> None:
     text = " ".join(["word"] * 20)
-    chunks = [audio(text)[at : at + 960] for at in range(0, len(audio(text)), 960)]
+    whole = audio(text)
+    chunks = [whole[at : at + 960] for at in range(0, len(whole), 960)]
     assert check_all(reply(1, text, 0.0), play(*((0.0, chunk) for chunk in chunks))) == []
     output = MemoryOutput(capabilities=OutputCapabilities(max_lead_ms=200))
 
