@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, FunctionTool, Message, ToolChoice
@@ -123,6 +124,7 @@ class AgentSession:
         self._user_state: ev.UserState = "listening"
         self._agent_state: ev.AgentState = "initializing"
         self._live: _Live | None = None
+        self._closing = False
         self._closed = False
 
     # -- what it shows -----------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ class AgentSession:
             ConfigurationError: there is audio, but no part of the model that could take or give it.
             ModelError: the model can't be had.
         """
-        if self._live is not None or self._closed:
+        if self._live is not None or self._closing:
             raise StateError(
                 "this session was started before; make a new AgentSession for a new conversation"
             )
@@ -214,6 +216,8 @@ class AgentSession:
         except BaseException:
             await self.aclose()
             raise
+        if self._closing:
+            raise StateError("the session was closed while it was starting")
         for item in self._agent.chat_context:
             live.session.create_item(item)
         self._set_agent_state("listening")
@@ -224,16 +228,20 @@ class AgentSession:
 
     async def aclose(self) -> None:
         """End the conversation: what is being said stops, and counts as said as far as it was heard. Idempotent."""
-        if self._closed:
+        if self._closing:
             return
-        self._closed = True
-        live = self._live
-        if live is not None:
+        self._closing = True
+        try:
             if self._agent is not None and self._agent_state != "initializing":
                 await self._agent.on_exit(self)
-            await live.aclose()
-            self._set_agent_state("idle")
-        self._listeners.close()
+        finally:
+            self._closed = True
+            try:
+                if self._live is not None:
+                    await self._live.aclose()
+                    self._set_agent_state("idle")
+            finally:
+                self._listeners.close()
 
     async def __aenter__(self) -> AgentSession:
         return self
@@ -317,8 +325,10 @@ class AgentSession:
         return self.generate_reply(user_input=text)
 
     def interrupt(self) -> None:
-        """Stop what is being said, and drop what waits to be said."""
-        self._need_live().session.cancel_response()
+        """Stop what is being said, and drop what waits to be said or was to follow from functions that run."""
+        live = self._need_live()
+        live.speeches.overtake()
+        live.session.cancel_response()
 
     def commit_user_turn(self) -> SpeechHandle:
         """The user has finished (push-to-talk): close their turn, and answer it."""
@@ -377,17 +387,10 @@ class AgentSession:
 
     def round_finished(self, finished: Round) -> None:
         """All functions of a response have run: ask the model to go on, unless the conversation has moved on."""
-        live = self._live
-        if live is None or self._closed:
-            return
-        steps = live.speeches.steps(finished.response_id)
-        if not finished.completed or not live.speeches.current(finished.response_id):
-            live.session.tools_finished()
-            live.speeches.give_up(finished.response_id)
-            return
-        exhausted = steps >= self._max_tool_steps
-        options = ResponseOptions(follow_up=True, tool_choice="none" if exhausted else None)
-        live.speeches.follow_up(finished.response_id, options)
+        if self._live is not None:
+            self._live.speeches.follow_up(
+                finished.response_id, completed=finished.completed, max_steps=self._max_tool_steps
+            )
 
 
 class _Live:
@@ -413,21 +416,23 @@ class _Live:
         self.speeches = Speeches(self.session)
 
     async def aclose(self) -> None:
-        """End everything, in the order in which it is used."""
+        """End everything, in the order in which it is used; what fails to end keeps nothing else from ending."""
+        self.speeches.overtake()
         self.session.cancel_response(reason="session closed")
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        await self.tasks.aclose()
-        if self.input is not None:
-            await self.input.aclose()
-        await self.tools.aclose()
-        if self.playback is not None:
-            await self.playback.drain()
-        await self.session.aclose()
-        if self.playback is not None:
-            await self.playback.aclose()
-        self.speeches.close()
+        async with AsyncExitStack() as last_first:
+            last_first.callback(self.speeches.close)
+            if self.playback is not None:
+                last_first.push_async_callback(self.playback.aclose)
+            last_first.push_async_callback(self.session.aclose)
+            if self.playback is not None:
+                last_first.push_async_callback(self.playback.drain)
+            last_first.push_async_callback(self.tools.aclose)
+            if self.input is not None:
+                last_first.push_async_callback(self.input.aclose)
+            last_first.push_async_callback(self.tasks.aclose)
 
     def receive(self, event: ev.RealtimeEvent) -> None:
         """An event of the model, after the history has it."""
@@ -438,7 +443,8 @@ class _Live:
             case ev.OutputClear(response_id=response_id) if self.playback is None:
                 self.playback_report(PlaybackFinished(response_id, interrupted=True))
             case ev.OutputItemDone(response_id=response_id, item=FunctionCall() as call):
-                self.tools.call(response_id, call, self.owner.tools)
+                tools = self.speeches.tools(response_id)
+                self.tools.call(response_id, call, self.owner.tools if tools is None else tools)
             case ev.ResponseDone(response_id=response_id, status=status):
                 self.tools.response_done(response_id, completed=status == "completed")
             case _:
