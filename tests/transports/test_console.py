@@ -6,17 +6,19 @@ import asyncio
 import importlib.util
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from repartee.audio import AudioFrame
+from repartee.audio import AudioFrame, read_audio
 from repartee.errors import AudioFormatError, DeviceError, MissingDependencyError, ReparteeError, StateError
 from repartee.io import PlaybackPosition
 from repartee.testing import elapse, run, virtual_time
 from repartee.testing.conformance_audio_output import AUDIO_OUTPUT_CHECKS, AudioOutputCheck, tone
-from repartee.transports.console import Console, ConsoleOutput
+from repartee.transports.console import Console, ConsoleOutput, find_devices, open_console
 from repartee.transports.portaudio import BlockTiming, OnBlock
+from repartee.transports.recorder import CallRecorder
 
 
 class FakeCard:
@@ -328,3 +330,33 @@ async def test_the_canceller_gets_what_is_played_before_what_is_captured() -> No
     assert calls[0][1] == card.played[0]
     assert calls[1][2] == pytest.approx(50.0)
     await close(both)
+
+
+@virtual_time
+async def test_what_is_played_is_recorded_when_it_sounds(tmp_path: Path) -> None:
+    recorder = CallRecorder(tmp_path / "a.wav", start_s=0.0)
+    both = Console(FakeCard(output_s=0.05), echo_cancellation=False, recorder=recorder)
+    both.output.open(on_position=lambda _: None, on_error=lambda _: None)
+    await elapse(0.195)
+    both.output.write(tone(24_000, 333))
+    await elapse(0.6)
+    await close(both)
+    recorder.close()
+    right = np.abs(read_audio(tmp_path / "a.wav", mono=False).as_array()[:, 1].astype(int))
+    loud = np.flatnonzero(right > 100)
+    # Written at 195 ms, taken with the block at 200 ms, heard 50 ms later.
+    assert loud[0] == pytest.approx(0.25 * 24_000, abs=24)
+    assert loud[-1] == pytest.approx(0.583 * 24_000, abs=24)
+
+
+def test_the_systems_devices_are_found_or_it_says_why_not() -> None:
+    said = ""
+    try:
+        names = find_devices()
+        microphone, loudspeaker = open_console(echo_cancellation=False)
+    except (MissingDependencyError, DeviceError) as error:
+        said = str(error)
+    else:
+        assert all(names)
+        assert microphone.sample_rate == loudspeaker.sample_rate
+    assert not said or any(fix in said for fix in ("pip install", "python -m sounddevice"))

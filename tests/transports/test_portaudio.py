@@ -56,7 +56,7 @@ class FakeSoundDevice:
             raise PortAudioError("Error querying device -1")
         if device == "nothing":
             raise ValueError("No input device matching 'nothing'")
-        return {}
+        return {"name": f"the {kind}"}
 
     def _check(self, at: int, channels: int, rate: int) -> None:
         if rate not in self.rates or channels > self.channels[at] or (channels < self.channels[at]):
@@ -95,6 +95,7 @@ def test_blocks_go_both_ways_with_the_device_clock() -> None:
     card = FakeSoundDevice()
     device, blocks, reasons = started(card)
     assert (device.sample_rate, device.block_samples) == (24_000, 240)
+    assert device.names == ("the input", "the output")
     stream = card.streams[0]
     assert stream.options["blocksize"] == 240
     assert stream.options["dtype"] == "int16"

@@ -24,12 +24,40 @@ from repartee.errors import AudioFormatError, DeviceError, MissingDependencyErro
 from repartee.io import AudioInput, AudioOutput, OutputCapabilities, PlaybackPosition
 from repartee.transports.echo import EchoCanceller
 from repartee.transports.portaudio import BlockTiming, PortAudioDevice, SoundDevice
+from repartee.transports.recorder import CallRecorder
 
-__all__ = ["Console", "ConsoleInput", "ConsoleOutput"]
+__all__ = ["Console", "ConsoleInput", "ConsoleOutput", "find_devices", "open_console"]
 
 _CAPTURED_BLOCKS = 200
 _LIMIT_S = 120.0
 _SOUNDING_BLOCKS = 1000
+
+
+def find_devices() -> tuple[str, str]:
+    """The names of the system's microphone and loudspeaker.
+
+    Raises:
+        MissingDependencyError: a package that is needed is not installed (extra ``talk``).
+        DeviceError: there is no microphone or no loudspeaker.
+    """
+    return PortAudioDevice().names
+
+
+def open_console(
+    *,
+    echo_cancellation: bool | None = True,
+    recorder: CallRecorder | None = None,
+    input_device: int | str | None = None,
+    output_device: int | str | None = None,
+) -> tuple[ConsoleInput, ConsoleOutput]:
+    """Both ends of a `Console` on the system's devices; its arguments, its errors."""
+    console = Console(
+        input_device=input_device,
+        output_device=output_device,
+        echo_cancellation=echo_cancellation,
+        recorder=recorder,
+    )
+    return console.input, console.output
 
 
 class Console:
@@ -44,6 +72,7 @@ class Console:
         sample_rate: wanted, in Hz. Default: 24000. What the device takes is in ``input.sample_rate``.
         echo_cancellation: ``None``: where its package is installed (see ``echo``). Default: ``None``.
         silent_s: a device that gives no block for so long has gone away. Default: 2.
+        recorder: takes what the loudspeaker plays, as the agent. Default: nobody.
 
     Raises:
         MissingDependencyError: a package that is needed is not installed (extra ``talk``).
@@ -59,6 +88,7 @@ class Console:
         sample_rate: int = 24_000,
         echo_cancellation: bool | None = None,
         silent_s: float = 2.0,
+        recorder: CallRecorder | None = None,
     ) -> None:
         self.device: SoundDevice = device or PortAudioDevice(
             input_device, output_device, sample_rate=sample_rate
@@ -66,7 +96,7 @@ class Console:
         self.echo: EchoCanceller | None = _canceller(self.device.sample_rate, echo_cancellation)
         """The echo canceller; ``None``: there is none, and the agent may hear itself without headphones."""
         self.input = ConsoleInput(self)
-        self.output = ConsoleOutput(self)
+        self.output = ConsoleOutput(self, recorder)
         self._silent_s = silent_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running = False
@@ -136,8 +166,9 @@ class Console:
     def _drain(self) -> None:
         self._woken.release()
         if self._running:
+            assert self._loop is not None
             self.input._arrived(self._blocks)
-            self.output._report()
+            self.output._report(self._loop.time())
 
     def _watch(self) -> None:
         assert self._loop is not None
@@ -217,12 +248,14 @@ class ConsoleInput(AudioInput):
 class ConsoleOutput(AudioOutput):
     """The loudspeaker. Made by `Console`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, recorder: CallRecorder | None) -> None:
         self.sample_rate = console.device.sample_rate
         self.capabilities = OutputCapabilities()
         self.closed = False
         self._console = console
-        self._playout = _Playout(self.sample_rate)
+        self._recorder = recorder
+        self._device_to_loop_s: float | None = None
+        self._playout = _Playout(self.sample_rate, keep=recorder is not None)
         self._on_position: Callable[[PlaybackPosition], None] | None = None
         self._on_error: Callable[[ReparteeError], None] | None = None
         self._reported = 0
@@ -266,9 +299,11 @@ class ConsoleOutput(AudioOutput):
         self._playout.clear()
         self._console._release()
 
-    def _report(self) -> None:
+    def _report(self, now_s: float) -> None:
         if self.closed or self._on_position is None:
             return
+        if self._recorder is not None:
+            self._record(self._recorder, now_s)
         heard, cleared = self._playout.heard()
         for position in cleared:
             self._reported = position
@@ -276,6 +311,15 @@ class ConsoleOutput(AudioOutput):
         if heard > self._reported:
             self._reported = heard
             self._on_position(PlaybackPosition(heard))
+
+    def _record(self, recorder: CallRecorder, now_s: float) -> None:
+        device_now_s, blocks = self._playout.given()
+        # The loop looks a little after the device; the least that was ever seen is nearest to the clocks' distance.
+        distance = now_s - device_now_s
+        if self._device_to_loop_s is None or distance < self._device_to_loop_s:
+            self._device_to_loop_s = distance
+        for played_s, data in blocks:
+            recorder.agent(AudioFrame(data, self.sample_rate), played_s + self._device_to_loop_s)
 
     def _failed(self, error: DeviceError) -> None:
         if not self.closed and self._on_error is not None:
@@ -285,9 +329,14 @@ class ConsoleOutput(AudioOutput):
 class _Playout:
     """What is to be played, between the event loop and the device's thread. Each call holds the lock briefly."""
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, *, keep: bool) -> None:
         self._sample_rate = sample_rate
         self._lock = threading.Lock()
+        self._keep = keep
+        self._now_s = 0.0  # the device's, at its newest block
+        self._given: deque[tuple[float, bytes]] = deque(
+            maxlen=_SOUNDING_BLOCKS
+        )  # for the recorder; the oldest goes
         self._queue: deque[AudioFrame] = deque()  # bounded: `put` refuses what is beyond _LIMIT_S
         self._queued = 0
         self._gain = Gain(sample_rate)
@@ -332,9 +381,17 @@ class _Playout:
                 over.append(self._clears.popleft())
             return self._heard, over
 
+    def given(self) -> tuple[float, list[tuple[float, bytes]]]:
+        """The device's time, and what it got since this was asked before, each with the time at which it sounds."""
+        with self._lock:
+            blocks = list(self._given)
+            self._given.clear()
+            return self._now_s, blocks
+
     def take(self, count: int, timing: BlockTiming) -> bytes:
         """The next block for the device, silence where there is nothing."""
         with self._lock:
+            self._now_s = timing.now_s
             while self._sounding and self._sounding[0][0] <= timing.now_s:
                 self._heard = self._sounding.popleft()[1]
             parts: list[bytes] = []
@@ -352,6 +409,8 @@ class _Playout:
                 self._handed += taken
                 end_s = timing.played_s + taken / self._sample_rate
                 self._sounding.append((end_s, self._handed))
+                if self._keep:
+                    self._given.append((timing.played_s, b"".join(parts)))
             parts.append(bytes(2 * missing))
             return b"".join(parts)
 

@@ -40,7 +40,12 @@ class EchoCanceller:
             from livekit import rtc
             from livekit.rtc.apm import AudioProcessingModule
         except ImportError as error:
-            raise MissingDependencyError("echo cancellation", package="livekit", extra="talk") from error
+            raise MissingDependencyError(
+                "echo cancellation",
+                package="livekit",
+                extra="talk",
+                detail="with headphones it can be switched off instead",
+            ) from error
         self.sample_rate = sample_rate
         self.block_samples = sample_rate // 100
         self._frame: Any = rtc.AudioFrame

@@ -99,8 +99,8 @@ class PortAudioDevice:
     ) -> None:
         self._sd: Any = sounddevice if sounddevice is not None else import_sounddevice()
         self._devices = (input_device, output_device)
-        for kind, wanted in (("input", input_device), ("output", output_device)):
-            self._find(kind, wanted)
+        self.names = (self._find("input", input_device), self._find("output", output_device))
+        """Of the microphone and the loudspeaker."""
         self.sample_rate, self._channels = self._settings(sample_rate)
         self.block_samples = self.sample_rate // 100
         self._stream: Any = None
@@ -133,10 +133,10 @@ class PortAudioDevice:
         if stream is not None:
             stream.close(ignore_errors=True)
 
-    def _find(self, kind: str, wanted: int | str | None) -> None:
+    def _find(self, kind: str, wanted: int | str | None) -> str:
         name = "microphone" if kind == "input" else "loudspeaker"
         try:
-            self._sd.query_devices(wanted, kind)
+            return str(self._sd.query_devices(wanted, kind)["name"])
         except (self._sd.PortAudioError, ValueError) as error:
             which = f"no {name} {wanted!r}" if wanted is not None else f"no {name}"
             raise DeviceError(
