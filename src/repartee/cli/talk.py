@@ -226,17 +226,20 @@ async def _spoken(
     *,
     echo: bool,
 ) -> None:
-    from repartee.transports.console import open_console
-
+    from repartee.transports.console import Console as SoundCard
     from repartee.transports.file import RecordedInput
+    from repartee.transports.recorded_output import RecordedOutput
     from repartee.transports.recorder import CallRecorder
 
-    recorder = CallRecorder(out, 24_000) if out is not None else None
-    if recorder is not None:
+    card = SoundCard(echo_cancellation=None if echo else False)
+    source, sink = card.input, card.output
+    if card.echo is None and echo:
+        console.print("no echo canceller (pip install 'repartee[talk]'): use headphones", style="yellow")
+    if out is not None:
+        recorder = CallRecorder(out, 24_000)
         stack.callback(recorder.close)
-    microphone, loudspeaker = open_console(echo_cancellation=echo, recorder=recorder)
-    source = RecordedInput(microphone, recorder) if recorder is not None else microphone
-    await session.start(agent, audio_input=source, audio_output=loudspeaker)
+        source, sink = RecordedInput(source, recorder), RecordedOutput(sink, recorder)
+    await session.start(agent, audio_input=source, audio_output=sink)
     console.print("speak; Ctrl-C ends", style="dim")
     await asyncio.Event().wait()
 
@@ -244,9 +247,9 @@ async def _spoken(
 def _invite(console: Console) -> None:
     """After the demo: can the person speak with it, too?"""
     try:
-        from repartee.transports.console import find_devices
+        from repartee.transports.console import Console as SoundCard
 
-        find_devices()
+        SoundCard()
     except (DeviceError, MissingDependencyError) as missing:
         console.print(f"to speak yourself, this machine lacks something: {missing}", style="dim")
     else:

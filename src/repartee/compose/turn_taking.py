@@ -14,6 +14,7 @@ from repartee.chat import AudioContent, ChatContext, FunctionCall, Message, new_
 from repartee.clock import Clock
 from repartee.compose.drafts import Drafts
 from repartee.compose.input_gate import InputGate
+from repartee.compose.reply_times import ReplyTimes
 from repartee.compose.tasks import TaskOwner
 from repartee.compose.wrapper import WrapperModel, WrapperSession
 from repartee.errors import ConfigurationError, ModelError, ModelTimeoutError, ReparteeError, Stage
@@ -128,13 +129,9 @@ class _TurnTakingSession(WrapperSession):
         self._out_of_band: set[str] = set()
         self._turn_items: dict[int, str] = {}
         self._commits: dict[str, do.CommitInput] = {}  # decided, not yet carried out by the inner session
-        self._answers: dict[str, dict[ev.TimedStage, float]] = {}  # of the turns that requests answer
-        self._unanswered: dict[ev.TimedStage, float] | None = (
-            None  # of the last turn, while its functions run
-        )
         self._agent_state: ev.AgentState = "listening"
         self._user_state: ev.UserState = "listening"
-        self._words_s: float | None = None  # when the words of the turn were settled
+        self._times = ReplyTimes()
         self._question: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._draining = False
@@ -251,6 +248,7 @@ class _TurnTakingSession(WrapperSession):
     def _open_turn(self, turn: int) -> None:
         item_id = new_id("item")
         self._turn_items[turn] = item_id
+        self._times.turn_opened()
         self.inner.begin_input(item_id)
 
     def _ask(self, question: int, text: str) -> None:
@@ -284,19 +282,12 @@ class _TurnTakingSession(WrapperSession):
         item_id = self._turn_items.pop(action.turn, None)
         if self._gate is not None:
             self._gate.close(restart=action.speech_end_s is None)
+        if action.reason == "model":
+            return  # it has committed the turn itself
         if item_id is not None:
             self._commits[item_id] = action
-        self._answers[f"turn:{action.turn}"] = self._times_of(action)
+        self._times.committed(f"turn:{action.turn}", action)
         self.inner.commit_audio()
-
-    def _times_of(self, commit: do.CommitInput) -> dict[ev.TimedStage, float]:
-        times: dict[ev.TimedStage, float | None] = {
-            "speech_end": commit.speech_end_s,
-            "transcript": self._words_s,
-            "decision": commit.decided_s,
-        }
-        self._words_s = None
-        return {stage: at_s for stage, at_s in times.items() if at_s is not None}
 
     # -- responses ---------------------------------------------------------------------------------------------
 
@@ -373,8 +364,8 @@ class _TurnTakingSession(WrapperSession):
             self.inner.create_response(options)  # it does not take the floor
             return
         self._requests[options.request_id] = options
-        if options.follow_up and self._unanswered:
-            self._answers[options.request_id], self._unanswered = self._unanswered, None
+        if options.follow_up:
+            self._times.asked_after_functions(options.request_id)
         self.feed(
             facts.Request(
                 options.request_id, interruptible=options.interruptible, follow_up=options.follow_up
@@ -429,7 +420,7 @@ class _TurnTakingSession(WrapperSession):
                 if reply is None or not reply.dropped:
                     self.emit(event)
                 if reply is not None:
-                    self._unanswered = reply.times if reply.calls and not reply.audio else None
+                    self._times.ended(response_id, functions_only=bool(reply.calls) and not reply.audio)
                     self.feed(facts.ResponseEnded(response_id, event.status, reply.audio, reply.calls))
             case ev.InterimTranscript():
                 self._interim(event)
@@ -449,23 +440,15 @@ class _TurnTakingSession(WrapperSession):
             return
         self.feed(facts.ResponseStarted(event.response_id, event.request_id))
         self.emit(event)
-        self._say_stages(reply, event)
-
-    def _say_stages(self, reply: _Reply, event: ev.ResponseCreated) -> None:
-        """When the turn that a response answers was over; a response after functions answers the same turn."""
-        times = self._answers.pop(event.request_id or "", None)
-        if times is None:
-            return
-        reply.times = times
-        for stage, at_s in times.items():
-            self.emit(ev.StageReached(event.response_id, stage, at_s))
+        for stage in self._times.begun(event.response_id, event.request_id):
+            self.emit(stage)
 
     def _interim(self, event: ev.InterimTranscript) -> None:
         """Interim words; where the recogniser finds the turns, they are the speech, too."""
         self.emit(event)
         now = self.clock.now()
         if event.settled:
-            self._words_s = now
+            self._times.words_settled(now)
         endpoint = event.endpoint and self._options.mode == "stt"
         if self._options.mode == "stt" and event.text and not self._engine.turn_open:
             self.feed(facts.SpeechBegan(now))
@@ -505,5 +488,3 @@ class _Reply:
     audio: bool = False
     calls: int = 0
     dropped: bool = False
-    times: dict[ev.TimedStage, float] | None = None
-    """When the turn that it answers was over."""

@@ -245,9 +245,8 @@ class RealtimeModel(LLM):
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """Answer a conversation in text, in a session of its own that lasts as long as the answer."""
-        chunks: asyncio.Queue[ChatChunk | ResponseDone] = (
-            asyncio.Queue()
-        )  # bounded by the one answer's length
+        # bounded by the one answer's length
+        chunks: asyncio.Queue[ChatChunk | ResponseDone] = asyncio.Queue()
         session = self.session(
             SessionOptions(
                 instructions=request.instructions,
