@@ -70,9 +70,9 @@ class _Slot:
         self.used_at = 0
 
     def worth(self, text: str) -> float:
-        """Characters that ``text`` finds done here, less half of those that would be lost."""
+        """Characters that ``text`` finds done here, less half of those that would be lost; at least 0."""
         common = _common_prefix(self.text, text)
-        return common - 0.5 * (len(self.text) - common)
+        return max(0.0, common - 0.5 * (len(self.text) - common))
 
 
 class _Job:
