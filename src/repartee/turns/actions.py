@@ -87,11 +87,14 @@ class CommitInput:
     """Close the caller's turn."""
 
     turn: int
+    """Its number; 0 where a program commits and no turn is open (push-to-talk without a detector)."""
     reason: str
+    """``"silence"``, ``"end of turn"`` (a model thought so), ``"recogniser"``, ``"ceiling"``, ``"manual"``, or
+    ``"model"``: the conversational model has closed it already, and nothing is to be done but to forget it."""
     decided_s: float
     """When."""
     speech_end_s: float | None
-    """When the caller's speech ended."""
+    """When the caller's speech ended; ``None`` where they speak still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,9 @@ class ClearInput:
     """Drop the caller's turn: nothing was said that counts."""
 
     turn: int
+    """Its number; 0 where a program clears and no turn is open."""
     reason: str
+    """``"no words"``, ``"too short"``, ``"backchannel"``, ``"too few words"`` or ``"client_cleared"``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Duck:
-    """Play at this volume (0 dB: full)."""
+    """Play at this volume (0 dB: full). Back at full when the floor is free, whatever came between."""
 
     db: float
     reason: str
@@ -139,7 +144,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on playing."""
+    """Go on playing. Each `Pause` has one, even where the response ended meanwhile: then nothing is left to play."""
 
     reason: str
 

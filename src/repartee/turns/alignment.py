@@ -3,10 +3,9 @@
 Theory of operation. Words arrive with their place in the audio where the voice gives one, and without where it does
 not. Words with a place count as heard once playback has passed the *start of the next word* (or the end of the
 audio): a word cut off in its middle was not heard. Words without a place of their own (a voice that gives only the
-start of a clause, or nothing) are spread evenly, by characters, over the audio up to the next place, which is what
-speech does on average; while more audio may still come, its length is reckoned from the pace of ordinary speech.
-`method` says which of the two a cut
-rests on, so nobody mistakes an estimate for a measurement.
+start of a clause, or nothing) are spread evenly, by characters, over the audio from the last place up to the next,
+which is what speech does on average; while more audio may still come, its length is reckoned from the pace of ordinary
+speech. `method` says which of the two a cut rests on, so nobody mistakes an estimate for a measurement.
 """
 
 from __future__ import annotations
@@ -39,11 +38,18 @@ class Alignment:
         if start_ms is None:
             self._loose += text
             return
-        if self._loose:
-            # Words without a place before words with one: they share the place of these.
-            text, self._loose = self._loose + text, ""
-        if self._starts_ms:
-            start_ms = max(start_ms, self._starts_ms[-1])
+        last_ms = self._starts_ms[-1] if self._starts_ms else 0.0
+        start_ms = max(start_ms, last_ms)
+        if self._loose and start_ms > last_ms:
+            # Words without a place are spread from the last place up to this one.
+            if self._texts:
+                self._texts[-1] += self._loose
+            else:
+                self._texts.append(self._loose)
+                self._starts_ms.append(0.0)
+        else:
+            text = self._loose + text  # no room between the two places: they share this one
+        self._loose = ""
         self._texts.append(text)
         self._starts_ms.append(start_ms)
 
@@ -67,8 +73,9 @@ class Alignment:
 
     @property
     def method(self) -> Literal["word times", "characters"]:
-        """What a cut rests on."""
-        return "characters" if self._loose and self._loose.strip() else "word times"
+        """What a cut rests on: ``"word times"`` where each word has a place of its own."""
+        loose = self._loose.strip() or any(len(text.split()) > 1 for text in self._texts)
+        return "characters" if loose else "word times"
 
     # -- the cut -----------------------------------------------------------------------------------------------
 

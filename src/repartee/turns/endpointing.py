@@ -25,7 +25,10 @@ __all__ = ["DynamicEndpointing", "Endpointing", "FixedEndpointing", "SemanticEnd
 
 
 class Endpointing(Protocol):
-    """Decides how long to wait. All times are seconds since the caller's speech ended."""
+    """Decides how long to wait. All times are seconds since the caller's speech ended.
+
+    Each conversation works on its own copy (`copy.copy`), since what a policy learns belongs to one caller.
+    """
 
     def delay_s(self, probability: float | None) -> float:
         """How long to wait, given the probability that the turn is over (``None``: nobody knows)."""
@@ -113,7 +116,7 @@ class SemanticEndpointing:
         return self.max_ms / 1000.0
 
     def _best(self, probability: float | None, pause_s: float) -> float:
-        if probability is None:
+        if probability is None or math.isnan(probability):
             wanted = self.fallback_ms / 1000.0
         else:
             doubt = self.patience_s * (1.0 - min(max(probability, 0.0), 1.0)) / pause_s

@@ -16,6 +16,8 @@ at the same times give the same actions.
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
+from dataclasses import replace
 from typing import Literal
 
 from repartee.turns import actions as do
@@ -39,6 +41,7 @@ class TurnEngine:
     __slots__ = (
         "_actions",
         "_agent_state",
+        "_away",
         "_floor",
         "_now",
         "_options",
@@ -49,12 +52,15 @@ class TurnEngine:
     )
 
     def __init__(self, options: TurnOptions | None = None) -> None:
-        self._options = options if options is not None else TurnOptions()
-        self._actions: deque[do.Action] = deque()  # drained by the shell after every step
+        options = options if options is not None else TurnOptions()
+        # An endpointing policy may learn; what it learns of this caller is not for the next one.
+        self._options = replace(options, endpointing=copy(options.endpointing))
+        self._actions: deque[do.Action] = deque()  # bounded by one step: the shell drains it after each
         self._turn = Turn(self._options, self._actions)
         self._floor = Floor(self._options, self._actions)
         self._now = 0.0
         self._tools_deadline_s: float | None = None
+        self._away = False
         self._quiet_since_s: float | None = None
         self._user_state: Literal["listening", "speaking", "away"] = "listening"
         self._agent_state: Literal["listening", "thinking", "speaking"] = "listening"
@@ -63,7 +69,7 @@ class TurnEngine:
 
     @property
     def options(self) -> TurnOptions:
-        """Its configuration."""
+        """Its configuration, with an endpointing policy of its own."""
         return self._options
 
     @property
@@ -89,14 +95,7 @@ class TurnEngine:
 
     def next_action(self) -> do.Action | None:
         """The next decision to carry out; ``None`` when there is none."""
-        while self._actions:
-            action = self._actions.popleft()
-            if isinstance(action, do.SetUserState):
-                if action.state == self._user_state:
-                    continue
-                self._user_state = action.state
-            return action
-        return None
+        return self._actions.popleft() if self._actions else None
 
     def deadline(self) -> float | None:
         """When `timeout` is due, in session seconds; ``None``: only an event can change anything."""
@@ -121,23 +120,22 @@ class TurnEngine:
     def timeout(self, now: float) -> None:
         """The deadline has come."""
         self._now = now = max(now, self._now)
+        onset = self._turn.onset_deadline_s()
+        if onset is not None and now >= onset:
+            self._onset_dropped()
+        endpoint = self._turn.endpoint_s()
+        if endpoint is not None and now >= endpoint:
+            self._late(now)
         rung = self._rung_s()
         if rung is not None and now >= rung:
             self._contest(now)
-        onset = self._turn.onset_deadline_s()
-        if onset is not None and now >= onset:
-            self._dispatch(facts.OnsetDropped(), now)
-        endpoint = self._turn.endpoint_s()
-        if endpoint is not None and now >= endpoint:
-            self._end_of_turn(now)
         self._floor.timeout(now)
         if self._tools_deadline_s is not None and now >= self._tools_deadline_s:
             self._tools_deadline_s = None
             self._actions.append(do.TimedOut("tool", self._options.tool_deadline_s))
         away = self._away_s()
         if away is not None and now >= away:
-            self._actions.append(do.SetUserState("away"))
-            self._quiet_since_s = None
+            self._away, self._quiet_since_s = True, None
         self._settle(now)
 
     def _dispatch(self, fact: facts.Fact, now: float) -> None:
@@ -145,18 +143,19 @@ class TurnEngine:
             case facts.Heard():
                 self._heard(fact, now)
             case facts.Onset(at_s=at_s):
-                self._turn.onset_s = at_s
-                self._floor.onset(at_s)
+                self._turn.onset_s = min(at_s, now)
+                self._floor.onset(min(at_s, now))
             case facts.OnsetDropped():
-                self._turn.onset_s = None
-                self._floor.onset_dropped()
+                self._onset_dropped()
             case facts.SpeechBegan(at_s=at_s):
-                self._speech(at_s, now)
+                self._speech(min(at_s, now), now)
             case facts.SpeechEnded(at_s=at_s):
-                self._turn.silence(at_s, now)
+                self._turn.silence(min(at_s, now), now)
             case facts.Prediction(question=question, probability=probability):
                 self._turn.predicted(question, probability)
             case facts.ResponseStarted():
+                if fact.request_id is None and self._options.mode == "model" and self._turn.open:
+                    self._end_of_turn("model", now)
                 self._floor.response_started(fact, now)
             case facts.ResponseEnded():
                 self._response_ended(fact, now)
@@ -173,7 +172,8 @@ class TurnEngine:
             case facts.Request(request_id=request_id, interruptible=interruptible, follow_up=follow_up):
                 if follow_up:
                     self._tools_deadline_s = None
-                self._floor.enqueue(Waiting(request_id, interruptible=interruptible), first=follow_up)
+                waiting = Waiting(request_id, interruptible=interruptible, follow_up=follow_up)
+                self._floor.enqueue(waiting, first=follow_up)
             case facts.Interrupt(reason=reason, queue=queue):
                 if queue:
                     self._floor.drop_queue(reason)
@@ -181,9 +181,11 @@ class TurnEngine:
             case facts.Withdraw(request_id=request_id, reason=reason):
                 self._floor.withdraw(request_id, reason)
             case facts.Commit():
+                self._floor.resume("committed")
                 self._turn.discard("committed by the program")
                 self._turn.commit("manual", now)
             case facts.Clear():
+                self._floor.resume("cleared")
                 self._turn.clear("client_cleared")
             case facts.ToolsDone():
                 self._tools_deadline_s = None
@@ -194,6 +196,11 @@ class TurnEngine:
 
     # -- rule 1: speech over a reply ---------------------------------------------------------------------------
 
+    def _onset_dropped(self) -> None:
+        self._turn.onset_s = None
+        if not self._turn.open:  # else speech is confirmed, and will be judged whatever follows it
+            self._floor.onset_dropped()
+
     def _speech(self, at_s: float, now: float) -> None:
         self._turn.speech(at_s, now)
         if self._options.mode == "model":
@@ -201,33 +208,25 @@ class TurnEngine:
             if self._options.interruption.enabled:
                 self._interrupted("turn_detected", now)
             return
-        self._floor.speech(at_s)
+        self._floor.onset(at_s)
         self._contest(now)
 
     def _heard(self, fact: facts.Heard, now: float) -> None:
         self._turn.heard(fact.text, settled=fact.settled, now=now)
         self._contest(now)
-        if fact.endpoint and self._turn.open:
-            self._end_of_turn(now)
+        if fact.endpoint and self._turn.open and self._options.mode == "stt":
+            self._end_of_turn("recogniser", now)
 
     def _contest(self, now: float) -> None:
         """Let the floor judge what was said over it."""
-        turn = self._turn
-        if not self._floor.contested or not turn.open:
-            return
-        stopped = turn.stopped_s
-        ended = stopped is not None and now >= stopped + self._floor.profile.resume_after_ms / 1000.0
-        if ended and turn.late_words and now < (turn.endpoint_s() or now):
-            ended = False  # the words may be here in a moment, and they decide
-        self._judge(now, ended=ended)
+        if self._floor.contested and self._turn.open:
+            resume_s = self._resume_s()
+            self._judge(now, ended=resume_s is not None and now >= resume_s)
 
     def _judge(self, now: float, *, ended: bool) -> Verdict | None:
         turn = self._turn
-        since = turn.started_s if turn.started_s is not None else now
-        until = turn.stopped_s if turn.stopped_s is not None else now
-        judgement = self._floor.judge(
-            turn.text, (until - since) * 1000.0, ended=ended, settled=turn.settled, now=now
-        )
+        until_s = turn.stopped_s if turn.stopped_s is not None else now
+        judgement = self._floor.judge(turn.text, until_s, ended=ended, settled=turn.settled, now=now)
         if judgement is None:
             return None
         if judgement.verdict is Verdict.RESUME:
@@ -239,13 +238,24 @@ class TurnEngine:
 
     def _rung_s(self) -> float | None:
         """When the caller's speech over the reply has to be judged again."""
-        turn = self._turn
-        if not self._floor.contested or not turn.open:
+        if not self._floor.contested or not self._turn.open:
             return None
+        if self._turn.stopped_s is None:
+            return self._floor.next_rung_s(self._turn.text)
+        return self._resume_s()
+
+    def _resume_s(self) -> float | None:
+        """When the caller has been quiet for long enough that the reply may go on.
+
+        Not while their words, which decide, may yet come; nor while they may be speaking again.
+        """
+        turn = self._turn
         if turn.stopped_s is None:
-            return self._floor.next_rung_s(turn.text)
+            return None
         due = turn.stopped_s + self._floor.profile.resume_after_ms / 1000.0
-        return max(due, turn.endpoint_s() or due) if turn.late_words else due
+        if turn.late_words:
+            due = max(due, turn.endpoint_s() or due)
+        return max(due, turn.onset_deadline_s() or due)
 
     def _interrupted(self, reason: str, now: float) -> None:
         holder = self._floor.holder
@@ -255,25 +265,33 @@ class TurnEngine:
 
     # -- rule 2: a turn that is over ---------------------------------------------------------------------------
 
-    def _end_of_turn(self, now: float) -> None:
+    def _end_of_turn(self, reason: str, now: float) -> None:
+        turn = self._turn
+        if self._floor.contested and self._judge(now, ended=True) is Verdict.RESUME:
+            return
+        if reason == "model":
+            turn.commit(reason, now)
+            return
+        if not turn.worth_answering(now):
+            turn.clear("no words" if self._options.transcribes else "too short")
+            return
+        number = turn.number
+        draft = turn.commit(reason, now)
+        self._floor.drop_follow_ups("turn_detected")
+        self._floor.enqueue(Waiting(f"turn:{number}", number, draft.number if draft is not None else None))
+
+    def _late(self, now: float) -> None:
+        """The turn has waited for as long as it may."""
         turn = self._turn
         if turn.late_words:
             self._actions.append(do.TimedOut("stt", self._options.transcript_deadline_s))
-        if self._floor.contested and self._judge(now, ended=True) is Verdict.RESUME:
-            return
-        if not turn.worth_answering:
-            turn.clear("no words")
-            return
-        reason = "ceiling" if turn.state is TurnState.SPEAKING else self._reason()
-        number = turn.number
-        draft = turn.commit(reason, now)
-        answer = Waiting(f"turn:{number}", number, draft.number if draft is not None else None)
-        self._floor.enqueue(answer)
-
-    def _reason(self) -> str:
-        if self._options.mode == "stt":
-            return "recogniser"
-        return "silence" if self._turn.probability is None else "end of turn"
+        if self._options.mode == "model":
+            reason = "model"
+        elif turn.state is TurnState.SPEAKING:
+            reason = "ceiling"
+        else:
+            reason = "silence" if turn.probability is None else "end of turn"
+        self._end_of_turn(reason, now)
 
     # -- rule 3: who is next -----------------------------------------------------------------------------------
 
@@ -287,14 +305,23 @@ class TurnEngine:
         caller_has_it = self._turn.open or self._turn.onset_s is not None
         if not caller_has_it or self._options.mode == "manual":
             self._floor.start_next(now)
-        self._say_agent_state()
-        quiet = not self._turn.open and self._floor.state is FloorState.IDLE
+        quiet = (
+            not self._turn.open and self._floor.state is FloorState.IDLE and self._tools_deadline_s is None
+        )
         if not quiet:
-            self._quiet_since_s = None
-            if self._user_state == "away" and not self._turn.open:
-                self._actions.append(do.SetUserState("listening"))
-        elif self._quiet_since_s is None and self._user_state != "away":
+            self._away, self._quiet_since_s = False, None
+        elif self._quiet_since_s is None and not self._away:
             self._quiet_since_s = now
+        self._say_user_state()
+        self._say_agent_state()
+
+    def _say_user_state(self) -> None:
+        state: Literal["listening", "speaking", "away"] = "away" if self._away else "listening"
+        if self._turn.state is TurnState.SPEAKING:
+            state = "speaking"
+        if state != self._user_state:
+            self._user_state = state
+            self._actions.append(do.SetUserState(state))
 
     def _say_agent_state(self) -> None:
         floor = self._floor.state
@@ -311,6 +338,6 @@ class TurnEngine:
 
     def _away_s(self) -> float | None:
         after = self._options.away_after_s
-        if after is None or self._quiet_since_s is None or self._tools_deadline_s is not None:
+        if after is None or self._quiet_since_s is None:
             return None
         return self._quiet_since_s + after

@@ -6,6 +6,9 @@ and down the interruption ladder (`repartee.turns.interruption`). Every state bu
 left by an event that a deadline elsewhere guarantees: THINKING by ``response_deadline_s``, CLEARING by
 ``clear_deadline_s``, PAUSED and DUCKED by the end of the caller's speech (which ``max_turn_s`` bounds), SPEAKING by the
 player, which reports an end or a stall.
+
+What is lowered is raised again and what is paused goes on, whichever way the floor becomes free: the next response
+finds the output as if nothing had been. And whoever is sent away from the queue takes along the answer prepared for it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 
 from repartee.turns import actions as do
 from repartee.turns import facts
-from repartee.turns.interruption import InterruptionProfile, Judgement, Verdict, judge, reached
+from repartee.turns.interruption import InterruptionProfile, Judgement, Verdict, judge, normalise, reached
 from repartee.turns.options import TurnOptions
 from repartee.turns.tables import FLOOR_TABLE, FloorState, step
 
@@ -30,6 +33,8 @@ class Waiting:
     turn: int | None = None
     draft: int | None = None
     interruptible: bool = True
+    follow_up: bool = False
+    """Whether it carries on after functions have run; the caller's next turn makes that stale."""
 
 
 @dataclass(slots=True)
@@ -41,18 +46,20 @@ class Holder:
     since_s: float
     response_id: str | None = None
     audible: bool = False
+    paused: bool = False
 
 
 class Floor:
     """Who has the floor. Decisions are appended to ``out``."""
 
-    __slots__ = ("_deadline_s", "_onset_s", "_options", "_out", "holder", "queue", "state")
+    __slots__ = ("_deadline_s", "_ducked", "_onset_s", "_options", "_out", "holder", "queue", "state")
 
     def __init__(self, options: TurnOptions, out: deque[do.Action]) -> None:
         self._options = options
         self._out = out
         self._onset_s: float | None = None
         self._deadline_s: float | None = None
+        self._ducked = False  # also while PAUSED, if it was lowered before
         self.state = FloorState.IDLE
         self.holder: Holder | None = None
         self.queue: deque[Waiting] = deque(maxlen=options.queue_max)
@@ -62,8 +69,7 @@ class Floor:
     def enqueue(self, waiting: Waiting, *, first: bool = False) -> None:
         """Let a response wait for the floor; one too many is rejected, never one that waits already."""
         if len(self.queue) == self._options.queue_max:
-            reason = f"{self._options.queue_max} responses wait already"
-            self._out.append(do.Reject(waiting.request_id, reason))
+            self._reject(waiting, f"{self._options.queue_max} responses wait already")
         elif first:
             self.queue.appendleft(waiting)
         else:
@@ -81,15 +87,26 @@ class Floor:
     def drop_queue(self, reason: str) -> None:
         """Send everybody away who waits."""
         while self.queue:
-            self._out.append(do.Reject(self.queue.popleft().request_id, reason))
+            self._reject(self.queue.popleft(), reason)
+
+    def drop_follow_ups(self, reason: str) -> None:
+        """Send those away who were to carry on after functions: the caller has said something new meanwhile."""
+        for waiting in tuple(self.queue):
+            if waiting.follow_up:
+                self.withdraw(waiting.request_id, reason)
 
     def withdraw(self, request_id: str, reason: str) -> None:
         """Send one away who waits."""
         for waiting in self.queue:
             if waiting.request_id == request_id:
                 self.queue.remove(waiting)
-                self._out.append(do.Reject(request_id, reason))
+                self._reject(waiting, reason)
                 return
+
+    def _reject(self, waiting: Waiting, reason: str) -> None:
+        if waiting.draft is not None:
+            self._out.append(do.Discard(waiting.draft, reason))
+        self._out.append(do.Reject(waiting.request_id, reason))
 
     # -- the response ------------------------------------------------------------------------------------------
 
@@ -99,7 +116,9 @@ class Floor:
         if holder is not None and holder.request_id == fact.request_id and holder.response_id is None:
             holder.response_id = fact.response_id
         elif fact.request_id is None:
-            if self.state is not FloorState.IDLE:
+            if holder is not None and holder.response_id is None:
+                self.cancel("displaced", now)  # else it would speak, too, once the model comes to it
+            elif holder is not None:
                 self._finish()
             self._step("start")
             self.holder = Holder(None, True, now, fact.response_id)
@@ -112,12 +131,14 @@ class Floor:
 
     def playback_started(self, response_id: str) -> None:
         """The first sample was heard."""
-        holder = self.holder
-        if holder is None or not self._holds(response_id):
+        holder, waiting = self.holder, self.state is FloorState.THINKING
+        if holder is None or not self._holds(response_id) or holder.audible:
             return
-        if not holder.audible and self.state in (FloorState.THINKING, FloorState.PAUSED):
+        if waiting or self.state is FloorState.PAUSED:
             holder.audible, self._deadline_s = True, None
             self._step("heard")
+            if waiting and self.contested:
+                self._duck()
 
     def playback_ended(self, response_id: str) -> None:
         """Nothing more will be heard."""
@@ -127,10 +148,11 @@ class Floor:
     def _holds(self, response_id: str) -> bool:
         return self.holder is not None and self.holder.response_id == response_id
 
-    def _finish(self) -> None:
-        if self.state is FloorState.DUCKED:
-            self._out.append(do.Duck(0.0, "finished"))
-        self._step("finish")
+    def _finish(self, trigger: str = "finish") -> None:
+        self._unduck("finished")
+        if self.holder is not None and self.holder.paused:
+            self._out.append(do.Resume("finished"))
+        self._step(trigger)
         self.holder, self._onset_s, self._deadline_s = None, None, None
 
     # -- the ladder --------------------------------------------------------------------------------------------
@@ -160,31 +182,39 @@ class Floor:
         """Somebody may be speaking: lower the voice."""
         if not self._interruptible:
             return
-        self._onset_s = at_s
-        if self.state is FloorState.SPEAKING and self.profile.duck_db < 0.0:
-            self._step("duck")
-            self._out.append(do.Duck(self.profile.duck_db, "onset"))
+        if self._onset_s is None:
+            self._onset_s = at_s
+        if self.state is FloorState.SPEAKING:
+            self._duck()
 
     def onset_dropped(self) -> None:
         """It was nothing: raise it again."""
         if self.state is FloorState.DUCKED:
             self._step("unduck")
-            self._out.append(do.Duck(0.0, "onset dropped"))
-        if self.state is not FloorState.PAUSED:
-            self._onset_s = None
+        self._unduck("onset dropped")
+        self._onset_s = None
 
-    def speech(self, at_s: float) -> None:
-        """Somebody speaks."""
-        if self._interruptible and self._onset_s is None:
-            self.onset(at_s)
+    def _duck(self) -> None:
+        if self.profile.duck_db < 0.0:
+            self._step("duck")
+            self._ducked = True
+            self._out.append(do.Duck(self.profile.duck_db, "onset"))
 
-    def judge(
-        self, text: str, speech_ms: float, *, ended: bool, settled: bool, now: float
-    ) -> Judgement | None:
-        """Take the step that the caller's words and speech so far call for; the verdict when it is final."""
-        if not self.contested:
+    def _unduck(self, reason: str) -> None:
+        if self._ducked:
+            self._ducked = False
+            self._out.append(do.Duck(0.0, reason))
+
+    def judge(self, text: str, until_s: float, *, ended: bool, settled: bool, now: float) -> Judgement | None:
+        """Take the step that the caller's words and speech, which has lasted until ``until_s``, call for.
+
+        The verdict when it is final.
+        """
+        if self._onset_s is None:
             return None
         profile = self.profile
+        # Reckoned from where `next_rung_s` reckons, or the two would disagree on whether a rung is reached.
+        speech_ms = (until_s - self._onset_s) * 1000.0
         judgement = judge(
             self._options.interruption, profile, text=text, speech_ms=speech_ms, ended=ended, settled=settled
         )
@@ -192,11 +222,10 @@ class Floor:
             self.cancel(judgement.reason, now)
             return judgement
         if judgement.verdict is Verdict.RESUME:
-            self._resume(judgement.reason)
+            self.resume(judgement.reason)
             return judgement
         if not ended and reached(speech_ms, profile.pause_after_ms) and self.state is not FloorState.PAUSED:
-            self._step("pause")
-            self._out.append(do.Pause("speech"))
+            self._pause()
         return None
 
     def next_rung_s(self, text: str) -> float | None:
@@ -208,16 +237,25 @@ class Floor:
             return self._onset_s + profile.pause_after_ms / 1000.0
         if profile.cancel_after_ms is None:
             return None
-        limit = profile.backchannel_max_ms if text.strip() else profile.cancel_after_ms
+        limit = profile.backchannel_max_ms if normalise(text) else profile.cancel_after_ms
         return self._onset_s + limit / 1000.0
 
-    def _resume(self, reason: str) -> None:
+    def _pause(self) -> None:
+        assert self.holder is not None
+        self._step("pause")
+        self.holder.paused = True
+        self._out.append(do.Pause("speech"))
+
+    def resume(self, reason: str) -> None:
+        """The response keeps the floor: undo what was done to it."""
         self._onset_s = None
+        holder = self.holder
         if self.state is FloorState.DUCKED:
             self._step("unduck")
-            self._out.append(do.Duck(0.0, reason))
-        elif self.state is FloorState.PAUSED:
-            self._step("resume" if self.holder is not None and self.holder.audible else "think on")
+        self._unduck(reason)
+        if self.state is FloorState.PAUSED and holder is not None:
+            self._step("resume" if holder.audible else "think on")
+            holder.paused = False
             self._out.append(do.Resume(reason))
 
     # -- the end -----------------------------------------------------------------------------------------------
@@ -230,8 +268,7 @@ class Floor:
         self._onset_s = None
         self._out.append(do.Cancel(reason, holder.response_id, holder.request_id))
         if holder.response_id is None:
-            self._step("drop")
-            self.holder, self._deadline_s = None, None
+            self._finish("drop")
         else:
             self._step("cancel")
             self._deadline_s = now + self._options.clear_deadline_s

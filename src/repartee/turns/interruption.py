@@ -188,5 +188,7 @@ def judge(
     if profile.cancel_after_ms is not None and limit is not None and reached(speech_ms, limit) and not noise:
         return Judgement(Verdict.CANCEL, "duration")
     if ended:
+        if words:
+            return Judgement(Verdict.RESUME, "too few words")
         return Judgement(Verdict.RESUME, "backchannel" if heard else "no words")
     return HOLD

@@ -89,9 +89,16 @@ class HeardLedger:
         account = self._accounts.get(item_id)
         if account is None:
             while len(self._accounts) >= self._keep:
-                del self._accounts[next(iter(self._accounts))]
+                del self._accounts[self._oldest()]
             account = self._accounts[item_id] = ItemAccount(item_id, response_id)
         return account
+
+    def _oldest(self) -> str:
+        """The item to forget: the oldest of which nothing is being played, else the oldest."""
+        playing = {stretch.account.item_id for stretch in self._line}
+        return next(
+            (item_id for item_id in self._accounts if item_id not in playing), next(iter(self._accounts))
+        )
 
     def generated(self, account: ItemAccount, samples: int) -> None:
         """The model gave that much more audio for an item."""
@@ -104,11 +111,12 @@ class HeardLedger:
         Raises:
             StateError: more was sent than generated, which is a fault of the caller's.
         """
-        account.sent_samples += samples
-        if account.sent_samples > account.generated_samples:
+        sent = account.sent_samples + samples
+        if sent > account.generated_samples:
             raise StateError(
-                f"{account.sent_samples} samples of {account.item_id} sent, but {account.generated_samples} generated"
+                f"{sent} samples of {account.item_id} sent, but {account.generated_samples} generated"
             )
+        account.sent_samples = sent
         self._sent += samples
         if self._line and self._line[-1].account is account:
             self._line[-1].samples += samples

@@ -50,7 +50,8 @@ class TurnOptions:
         transcribes: the caller's words arrive as `Heard`.
         prepares: the model can prepare an answer that may be thrown away.
         prediction_deadline_s: how long to wait for the end-of-turn model. Default 0.3.
-        transcript_deadline_s: how long to wait for the words of a turn that is over. Default 1.5.
+        transcript_deadline_s: how long to wait for the words of a turn that is over; in mode ``"model"``, for the
+            model to begin its answer. Default 1.5.
         response_deadline_s: how long an answer may take until it is heard. Default 30.
         tool_deadline_s: how long functions may run before the agent counts as idle again. Default 120.
         clear_deadline_s: how long the output may take to say where it stopped. Default 0.5.

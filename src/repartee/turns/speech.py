@@ -19,6 +19,7 @@ import enum
 from dataclasses import dataclass
 
 from repartee.errors import ConfigurationError
+from repartee.turns.interruption import reached
 
 __all__ = ["Edge", "EdgeKind", "GateState", "SpeechGate", "SpeechGateOptions"]
 
@@ -110,16 +111,23 @@ class SpeechGate:
                 if probability < self._release:
                     self.state = GateState.SILENT
                     return Edge(EdgeKind.DROPPED, end_s)
-                if (end_s - self._edge_s) * 1000.0 >= options.min_speech_ms:
+                if reached((end_s - self._edge_s) * 1000.0, options.min_speech_ms):
                     self.state = GateState.SPEAKING
                     return Edge(EdgeKind.START, self._edge_s)
             case GateState.SPEAKING:
                 if probability < self._release:
                     self.state, self._edge_s = GateState.FALLING, start_s
+                    return self._stop(end_s)
             case GateState.FALLING:
                 if probability >= options.threshold:
                     self.state = GateState.SPEAKING
-                elif (end_s - self._edge_s) * 1000.0 >= options.min_silence_ms:
-                    self.state = GateState.SILENT
-                    return Edge(EdgeKind.STOP, self._edge_s)
+                else:
+                    return self._stop(end_s)
         return None
+
+    def _stop(self, end_s: float) -> Edge | None:
+        """The stop, once silence has lasted; a single window may be long enough."""
+        if not reached((end_s - self._edge_s) * 1000.0, self._options.min_silence_ms):
+            return None
+        self.state = GateState.SILENT
+        return Edge(EdgeKind.STOP, self._edge_s)

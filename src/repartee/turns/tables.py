@@ -46,6 +46,7 @@ class FloorState(enum.Enum):
 TURN_TABLE: Final[dict[tuple[TurnState, str], TurnState]] = {
     (TurnState.IDLE, "speech"): TurnState.SPEAKING,
     (TurnState.IDLE, "commit"): TurnState.IDLE,
+    (TurnState.IDLE, "clear"): TurnState.IDLE,
     (TurnState.SPEAKING, "silence"): TurnState.ENDPOINTING,
     (TurnState.SPEAKING, "commit"): TurnState.IDLE,
     (TurnState.SPEAKING, "clear"): TurnState.IDLE,

@@ -6,6 +6,9 @@ run side by side: what exactly was said (*settle*), and is that all (*prediction
 are settled (or late), and not before the end-of-turn model has answered (or is late). More speech cancels the
 deadline; reaching it closes the turn.
 
+Where the conversational model takes turns itself (mode ``"model"``), none of this is asked: the turn is closed when the
+model begins to answer, or has not for ``transcript_deadline_s``.
+
 While it waits, an answer may be prepared (*draft*). A draft is keyed on the normalised words it answers: it stays
 good while they stay the same, through a cough as well as through a pause, and is thrown away when they change.
 """
@@ -16,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from repartee.turns import actions as do
-from repartee.turns.interruption import normalise
+from repartee.turns.interruption import normalise, reached
 from repartee.turns.options import TurnOptions
 from repartee.turns.tables import TURN_TABLE, TurnState, step
 
@@ -35,6 +38,7 @@ class Turn:
     """The caller's open turn. Decisions are appended to ``out``."""
 
     __slots__ = (
+        "_asked_key",
         "_asked_s",
         "_drafted",
         "_options",
@@ -73,6 +77,7 @@ class Turn:
         self.started_s: float | None = None
         self.stopped_s: float | None = None
         self.spoken_s = 0.0
+        self._asked_key: str | None = None
         self._asked_s: float | None = None
         self._settle_s: float | None = None
         self._stretch_s = 0.0
@@ -98,22 +103,20 @@ class Turn:
             self.number += 1
             self.started_s = at_s
             self._out.append(do.OpenTurn(self.number))
-        self.stopped_s, self.settled, self._asked_s, self._settle_s = None, False, None, None
-        self.probability = None
+        self.stopped_s, self.settled, self._settle_s = None, False, None
+        self.probability, self._asked_s, self._asked_key = None, None, None
         self._stretch_s = at_s
         self._out.append(do.SpeechStarts(self.number, at_s))
-        self._out.append(do.SetUserState("speaking"))
 
     def silence(self, at_s: float, now: float) -> None:
         """The caller is quiet since ``at_s``."""
         if self.state is not TurnState.SPEAKING:
             return
         self.state = step(TURN_TABLE, self.state, "silence")
-        self.stopped_s = at_s
-        self.spoken_s += max(0.0, at_s - self._stretch_s)
+        self.stopped_s = at_s = max(at_s, self._stretch_s)
+        self.spoken_s += at_s - self._stretch_s
         self._out.append(do.SpeechStops(self.number, at_s))
-        self._out.append(do.SetUserState("listening"))
-        if self._options.transcribes:
+        if self._options.transcribes and self._options.mode != "model":
             self._settle_s = now
             self._out.append(do.Settle(self.number))
         else:
@@ -130,10 +133,12 @@ class Turn:
             self.discard("the words changed")
         if settled and self.state is TurnState.ENDPOINTING:
             self.settled = True
-            self._ask(now)
+            if normalise(text) != self._asked_key:  # the same words twice are no new question
+                self._ask(now)
 
     def _ask(self, now: float) -> None:
         """What do the words mean for the end of the turn? Ask, where there is somebody to ask."""
+        self._asked_key = normalise(self.text)
         if self._options.predicts and (normalise(self.text) or not self._options.transcribes):
             self._questions += 1
             self._asked_s = now
@@ -183,12 +188,10 @@ class Turn:
         options = self._options
         if self.state is TurnState.SPEAKING:
             return (self.started_s or 0.0) + options.max_turn_s
-        if (
-            self.state is not TurnState.ENDPOINTING
-            or options.mode in ("manual", "model")
-            or self.stopped_s is None
-        ):
+        if self.stopped_s is None or options.mode == "manual":
             return None
+        if options.mode == "model":
+            return self.stopped_s + options.transcript_deadline_s
         at = self.stopped_s + options.endpointing.delay_s(self.probability)
         if self._asked_s is not None:
             at = max(at, self._asked_s + options.prediction_deadline_s)
@@ -201,12 +204,12 @@ class Turn:
         """When an onset that was neither confirmed nor dropped counts as dropped: the audio has stopped."""
         return self.onset_s + _ONSET_LASTS_S if self.onset_s is not None else None
 
-    @property
-    def worth_answering(self) -> bool:
+    def worth_answering(self, now: float) -> bool:
         """Whether something was said: words, or where there are none to go by, speech that lasted."""
         if self._options.transcribes:
             return bool(normalise(self.text))
-        return self.spoken_s * 1000.0 >= self._options.min_turn_ms
+        going_on_s = now - self._stretch_s if self.state is TurnState.SPEAKING else 0.0
+        return reached((self.spoken_s + going_on_s) * 1000.0, self._options.min_turn_ms)
 
     @property
     def late_words(self) -> bool:
@@ -214,21 +217,17 @@ class Turn:
         return self._settle_s is not None and not self.settled
 
     def commit(self, reason: str, now: float) -> Draft | None:
-        """Close it; the prepared answer, if that is still good."""
-        if self.draft is not None and normalise(self.text) != self.draft.key:
-            self.discard("the words changed")
-        draft = self.draft
-        self._out.append(do.CommitInput(self.number, reason, now, self.stopped_s))
+        """Close it; the prepared answer, if there is one. Where no turn is open, what is closed is number 0."""
+        draft = self.draft  # still good: `heard` throws it away as soon as the words change
+        self._out.append(do.CommitInput(self.number if self.open else 0, reason, now, self.stopped_s))
         self.state = step(TURN_TABLE, self.state, "commit")
         self._reset()
         return draft
 
     def clear(self, reason: str) -> None:
-        """Drop it: nothing was said that counts."""
-        if not self.open:
-            return
+        """Drop it: nothing was said that counts. Where no turn is open, what is dropped is number 0."""
         self.discard(reason)
-        self._out.append(do.ClearInput(self.number, reason))
+        self._out.append(do.ClearInput(self.number if self.open else 0, reason))
         self.state = step(TURN_TABLE, self.state, "clear")
         self._reset()
 
