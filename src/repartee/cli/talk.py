@@ -14,6 +14,7 @@ from rich.console import Console
 
 from repartee.cli.talk_view import JsonView, TalkView
 from repartee.errors import DeviceError, MissingDependencyError, UsageError
+from repartee.io import AudioInput, AudioOutput
 from repartee.models.events import OutputStarted
 from repartee.session import Agent, AgentSession
 from repartee.turns import FixedEndpointing
@@ -91,7 +92,7 @@ async def _talk(args: argparse.Namespace) -> int:
             await session.start(agent)
             await _typed(session, console)
         elif paths:
-            await _filed(session, agent, paths, out, stack)
+            await _filed(session, agent, paths, out, stack, view)
         else:
             await _spoken(session, agent, out, console, stack, echo=not args.no_echo_cancellation)
     if out is not None and not args.text:
@@ -157,7 +158,12 @@ async def _typed(session: AgentSession, console: Console) -> None:
 
 
 async def _filed(
-    session: AgentSession, agent: Agent, paths: list[str], out: Path | None, stack: AsyncExitStack
+    session: AgentSession,
+    agent: Agent,
+    paths: list[str],
+    out: Path | None,
+    stack: AsyncExitStack,
+    view: TalkView | JsonView,
 ) -> None:
     """Speak files, one turn after another, as a person would: not before the answer to the last has ended."""
     from repartee.audio import open_audio
@@ -175,6 +181,8 @@ async def _filed(
     loudspeaker = RecordingOutput(recorder)
     source = RecordedInput(microphone, recorder) if recorder is not None else microphone
     await session.start(agent, audio_input=source, audio_output=loudspeaker)
+    if recorder is not None:
+        view.recording(asyncio.get_running_loop().time() - session.now - recorder.start_s)
     replies = _Replies(session)
     for at, path in enumerate(paths):
         if at and path.startswith("!"):
@@ -232,7 +240,8 @@ async def _spoken(
     from repartee.transports.recorder import CallRecorder
 
     card = SoundCard(echo_cancellation=None if echo else False)
-    source, sink = card.input, card.output
+    source: AudioInput = card.input
+    sink: AudioOutput = card.output
     if card.echo is None and echo:
         console.print("no echo canceller (pip install 'repartee[talk]'): use headphones", style="yellow")
     if out is not None:

@@ -101,6 +101,9 @@ class TalkView:
             case _:
                 self._receive_speech(event)
 
+    def recording(self, began_s: float) -> None:
+        """The call is being recorded; session time 0 is that far into the recording."""
+
     def _receive_speech(self, event: ev.RealtimeEvent) -> None:
         match event:
             case ev.OutputHeard(response_id=response_id, text=text):
@@ -216,6 +219,10 @@ class JsonView:
         turn = self._latency.receive(event)
         if turn is not None and turn.voice_to_voice_s is not None:
             self.write({"type": "Latency", "response_id": turn.response_id, "ms": latency_parts(turn)})
+
+    def recording(self, began_s: float) -> None:
+        """The call is being recorded; session time 0 is that far into the recording."""
+        self.write({"type": "Recording", "session_began_s": round(began_s, 4)})
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one line."""
