@@ -14,6 +14,8 @@ __all__ = ["Drafts"]
 
 @dataclass(slots=True)
 class _Draft:
+    item_id: str
+    """The user's turn that it answers."""
     response_id: str | None = None
     held: deque[RealtimeEvent] = field(default_factory=deque)  # bounded by how far the voice may run ahead
     failed: bool = False
@@ -34,14 +36,24 @@ class Drafts:
         self._by_response: dict[str, _Draft] = {}
         self._discarded: set[str] = set()
 
-    def begin(self, request_id: str) -> None:
-        """The response of that request is a draft."""
-        self._by_request[request_id] = _Draft()
+    def begin(self, request_id: str, item_id: str) -> None:
+        """The response of that request is a draft: the answer to a turn that will be this item."""
+        self._by_request[request_id] = _Draft(item_id)
 
-    def usable(self, request_id: str) -> bool:
-        """Whether it can be released: it is there and has not failed."""
+    def usable(self, request_id: str, last_item_id: str | None) -> bool:
+        """Whether it can be released: it is there, has not failed, and nothing was said since the turn it answers.
+
+        Args:
+            request_id: of the draft.
+            last_item_id: the newest item of the conversation.
+        """
         draft = self._by_request.get(request_id)
-        return draft is not None and not draft.failed and draft.response_id is not None
+        return (
+            draft is not None
+            and not draft.failed
+            and draft.response_id is not None
+            and draft.item_id == last_item_id
+        )
 
     def hold(self, event: RealtimeEvent) -> bool:
         """Take an event of the session: whether it belongs to a draft, and so is nobody else's business yet."""

@@ -275,7 +275,7 @@ class _TurnTakingSession(WrapperSession):
     def _prepare(self, draft: int, text: str) -> None:
         item_id = next(reversed(self._turn_items.values()))
         message = Message("user", (AudioContent(text),), id=item_id)
-        self._drafts.begin(f"draft:{draft}")
+        self._drafts.begin(f"draft:{draft}", item_id)
         self.inner.create_response(ResponseOptions(request_id=f"draft:{draft}", draft=message))
 
     def _commit(self, action: do.CommitInput) -> None:
@@ -299,7 +299,7 @@ class _TurnTakingSession(WrapperSession):
         request_id = action.request_id
         if action.draft is not None:
             draft_id = f"draft:{action.draft}"
-            if not self._commits and self._drafts.usable(draft_id):
+            if not self._commits and self._drafts.usable(draft_id, self._history.last_id):
                 self.inner.release_response(draft_id)
                 self._drafts.release(
                     draft_id, lambda event: self._on_own_event(self._renamed(event, request_id))
