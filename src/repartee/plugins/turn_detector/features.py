@@ -110,18 +110,22 @@ def _spelled(words: list[str]) -> int:
     """How many digits and single letters the text ends with, as spoken: "twenty one" is two, "double five" too."""
     count = 0
     for at in range(len(words) - 1, -1, -1):
-        word = words[at]
+        word, before = words[at], words[at - 1] if at else ""
         if word.isdigit():
             count += len(word)
-        elif word in _DIGITS or (len(word) == 1 and word.isalpha() and (word not in "ai" or count)):
+        elif word in _DIGITS or _is_letter(word, before, count):
             count += 1
-            before = words[at - 1] if at else ""
             count += {"double": 1, "triple": 2}.get(before, 0)
         elif word in _TENS:
             count += 1 if count and words[at + 1] in _DIGITS and word.endswith("ty") else 2
         elif word not in ("double", "triple", "dash", "hyphen", "plus"):
             break
     return count
+
+
+def _is_letter(word: str, before: str, count: int) -> bool:
+    # "a" and "i" are words of their own, unless other letters or digits are beside them.
+    return len(word) == 1 and word.isalpha() and (word not in "ai" or bool(count) or len(before) == 1)
 
 
 def _asked_length(agent: str) -> tuple[int, int] | None:
