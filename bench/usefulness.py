@@ -51,7 +51,7 @@ class _Session:
 
     def __init__(self, history: ChatContext) -> None:
         self.history = history
-        self.clock = Clock()
+        self.now = 0.0
 
     def call_later(self, delay_s: float, callback: Callable[[], object], /) -> _Session:
         return self

@@ -19,8 +19,6 @@ from repartee.plugins.local.slots import evaluate
 if TYPE_CHECKING:
     import time
 
-    from repartee.clock import Clock
-
 __all__ = ["BUILTIN_TOOLS", "TimerHost", "say_duration", "say_number"]
 
 
@@ -170,8 +168,8 @@ class TimerHost(Protocol):
     """What the timers need of a session. `AgentSession` has it."""
 
     @property
-    def clock(self) -> Clock:
-        """Session time."""
+    def now(self) -> float:
+        """Session time, in seconds."""
 
     def call_later(self, delay_s: float, callback: Callable[[], object], /) -> _Handle:
         """Call back in ``delay_s`` seconds of session time, unless the session ends before."""
@@ -228,7 +226,7 @@ async def set_timer(duration_s: Annotated[float, "For how long, in seconds"], co
         raise ToolError("A timer must be longer than nothing and at most a year.")
     if len(running) >= _TIMERS_MAX:
         raise ToolError(f"There are {_TIMERS_MAX} timers already. Cancel one first.")
-    timer = _Timer(duration_s, session.clock.now() + duration_s)
+    timer = _Timer(duration_s, session.now + duration_s)
 
     def ring() -> None:
         running.remove(timer)
@@ -264,7 +262,7 @@ async def list_timers(context: RunContext) -> str:
     if not running:
         return "No timer is running."
     left = [
-        f"the timer for {say_duration(timer.duration_s)} has {say_duration(timer.due_s - session.clock.now())} left"
+        f"the timer for {say_duration(timer.duration_s)} has {say_duration(timer.due_s - session.now)} left"
         for timer in running
     ]
     text = _listed(left)

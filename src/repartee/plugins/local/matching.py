@@ -300,13 +300,12 @@ class Matcher:
         if self._bound(utterance, template, skips) < at_least:
             return Match(0.0, {})
         # Behind a verb, free text may be anything, so what stands before the verb must not be ("they say …").
-        if _is_open_ended(parts):
+        if _is_open_ended(parts) and not template.loose:
             asked = _prefix_length(tokens)
-            skips = [0.05 if at < asked else max(0.3, skip) for at, skip in enumerate(skips)]
-            lead = self._LEAD_FACTOR
+            leads = [0.05 if at < asked else self._LEAD_FACTOR * max(0.3, s) for at, s in enumerate(skips)]
         else:
-            lead = 1.0
-        rows = self._rows(template, utterance, skips, lead)
+            leads = skips
+        rows = self._rows(template, utterance, skips, leads)
         best = rows[len(parts)][len(tokens)]
         agreed, against, _, literal = best
         own = sum(self.weight(word) for word in template.words)
@@ -353,7 +352,7 @@ class Matcher:
         template: Template,
         utterance: Utterance,
         skips: Sequence[float],
-        lead: float,
+        leads: Sequence[float],
     ) -> list[list[_Cell]]:
         """Dynamic programming: ``rows[i][j]`` is the best way to lay ``j`` words along ``i`` parts."""
         parts, tokens = template.parts, utterance.words
@@ -365,11 +364,7 @@ class Matcher:
                 if here is _NOTHING:
                     continue
                 if j < len(tokens):  # a word that the template does not have
-                    _keep(
-                        rows[i],
-                        j + 1,
-                        _cost(here, skips[j] * (lead if here[3] == 0 and skips[j] > 0.05 else 1.0)),
-                    )
+                    _keep(rows[i], j + 1, _cost(here, skips[j] if here[3] else leads[j]))
                 if i == len(parts):
                     continue
                 part = parts[i]

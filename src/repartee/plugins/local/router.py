@@ -22,7 +22,7 @@ from typing import Any
 
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, FunctionTool, Item, Message
 from repartee.models.llm import CallDone, ChatChunk, ChatRequest, TextDelta, Usage
-from repartee.plugins.local.catalog import Candidate, candidate, question
+from repartee.plugins.local.candidates import Candidate, candidate, question
 from repartee.plugins.local.functions import BUILTIN_TOOLS
 from repartee.plugins.local.intents import CANT, SMALL_TALK, Intent, identity, skills
 from repartee.plugins.local.matching import Matcher, Reader, Template, Utterance, is_common
@@ -285,12 +285,14 @@ def _choose(
 
 
 def _add_optional(choice: _Choice, utterance: Utterance) -> None:
-    """Arguments that no slot of the template took, where the words leave no doubt: choices and lengths of time."""
+    """Arguments that no slot of the template took, where the words leave no doubt: choices, durations, on and off."""
     for name, reader in choice.candidate.readers.items():
-        if name in choice.values or reader.kind not in ("choice", "duration"):
+        if name in choice.values or reader.kind not in ("choice", "duration", "boolean"):
             continue
         values = [value for ends in utterance.spans(reader).values() for _, value in ends]
-        if values and all(value == values[0] for value in values):
+        if reader.kind == "boolean" and False in values:  # "on" is a preposition too, "off" rarely is
+            choice.values[name] = False
+        elif values and all(value == values[0] for value in values):
             choice.values[name] = values[0]
 
 

@@ -503,7 +503,7 @@ def _apply(operator: str, left: float, right: float) -> float:
 
 # -- choices -------------------------------------------------------------------------------------------------------
 
-_YES = {"yes", "yeah", "yep", "on", "true", "sure", "ok", "okay", "please"}
+_YES = {"yes", "yeah", "yep", "on", "true", "sure", "ok", "okay"}
 _NO = {"no", "nope", "off", "false", "never", "not"}
 
 

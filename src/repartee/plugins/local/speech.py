@@ -72,7 +72,7 @@ def _short(value: Any) -> str:
         case float():
             return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
         case dict():
-            return " ".join(_short(each) for each in list(value.values())[:_PARTS_MAX])
+            return " ".join(_short(each) for each in list(value.values())[:_PARTS_MAX]) or "nothing"
         case list():
             return _listed([_short(each) for each in value])
         case None:
@@ -81,6 +81,8 @@ def _short(value: Any) -> str:
 
 
 def _listed(parts: list[str]) -> str:
+    if not parts:
+        return "nothing"
     more = len(parts) - _PARTS_MAX
     if more > 1:
         parts = [*parts[:_PARTS_MAX], f"{more} more"]

@@ -58,7 +58,9 @@ class Candidate:
         utterance = Utterance(text)
         reader = self.readers[name]
         if reader.free:
-            return shed(text.strip().rstrip(".!?")) or None
+            subject = rf"(?:(?:the|my|it|that|its)\s+)?(?:{_in_words(name)}\s+)?(?:is|should be|would be)\s+"
+            lead = rf"(?:(?:it|that|name)'s\s+|{subject})"
+            return shed(re.sub(rf"^\s*{lead}", "", text.strip().rstrip(".!?"), flags=re.IGNORECASE)) or None
         spans = utterance.spans(reader)
         best = max(
             ((end - start, value) for start, ends in spans.items() for end, value in ends),
@@ -94,15 +96,12 @@ def question(tool: FunctionTool, name: str) -> str:
     if _duration_unit(name, _plain(schema)) is not None:
         return "For how long?"
     plain = _plain(schema)
-    if "enum" in plain:
-        choices = [str(value).replace("_", " ") for value in plain["enum"] if value is not None]
-        return (
-            f"Which {_in_words(name)}: {', '.join(choices[:-1])} or {choices[-1]}?"
-            if len(choices) > 1
-            else ""
-        )
+    choices = [str(value).replace("_", " ") for value in plain.get("enum", ()) if value is not None]
+    if len(choices) > 1:
+        return f"Which {_in_words(name)}: {', '.join(choices[:-1])} or {choices[-1]}?"
     if plain.get("type") in ("integer", "number"):
-        return f"What is the {_in_words(name)}?"
+        words = _in_words(name)
+        return f"How many {words}?" if words.endswith("s") else f"What is the {words}?"
     return f"Which {_in_words(name)}?"
 
 
