@@ -33,7 +33,8 @@ async def test_say_during_speech_waits_and_is_not_lost() -> None:
         handle = scene.session.say("Dinner is ready.")  # the user speaks, so it waits
         await scene.until(8)
     # What was asked for first comes first, once the user's turn is over; then the answer to that.
-    assert handle.done and not handle.interrupted
+    assert handle.done
+    assert not handle.interrupted
     assert scene.said == [
         ("user", BOOK),
         ("assistant", "Dinner is ready."),
@@ -73,7 +74,9 @@ async def test_an_interruption_drops_what_waits() -> None:
         second = scene.session.say("eleven")
         scene.mic.speak("stop it", 0.96)
         await scene.until(5)
-    assert first.interrupted and second.interrupted and second.done
+    assert first.interrupted
+    assert second.interrupted
+    assert second.done
     assert "eleven" not in scene.heard
 
 
@@ -91,7 +94,8 @@ async def test_handle_interrupt_while_it_speaks() -> None:
     # Its own speech alone: what waits behind it goes on.
     assert scene.said == [("assistant", "one two three four–"), ("assistant", "eleven")]
     assert scene.spans_ms == [(50, 1000), (1050, 1250)]
-    assert handle.interrupted and not other.interrupted
+    assert handle.interrupted
+    assert not other.interrupted
 
 
 @virtual_time
@@ -101,7 +105,8 @@ async def test_handle_interrupt_while_it_waits() -> None:
         second = scene.session.say("four")
         third = scene.session.say("five")
         second.interrupt()
-        assert second.done and second.interrupted
+        assert second.done
+        assert second.interrupted
         await third
     assert not first.interrupted
     assert scene.heard == "one two three five"

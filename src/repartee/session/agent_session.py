@@ -33,7 +33,7 @@ from repartee.models import events as ev
 from repartee.models.history import apply_event
 from repartee.observe.log import SessionLog
 from repartee.session.agent import Agent
-from repartee.session.composition import Parts, TurnDetection, compose
+from repartee.session.composition import Parts, TurnDetection, check_kind, compose
 from repartee.session.input_pump import InputPump
 from repartee.session.listeners import Listeners
 from repartee.session.playback import Playback
@@ -91,13 +91,11 @@ class AgentSession:
         user_away_timeout_s: float | None = 15.0,
         userdata: Any = None,
     ) -> None:
-        if llm is None:
-            raise ConfigurationError(
-                "an AgentSession needs a model: pass llm=, a text model such as local.LLM() or a realtime model such "
-                "as local.RealtimeModel()"
-            )
-        if not isinstance(llm, LLM):
-            raise ConfigurationError(f"llm is a {type(llm).__name__}; it must be an LLM or a RealtimeModel")
+        if max_tool_steps < 0:
+            raise ConfigurationError(f"max_tool_steps is {max_tool_steps}; it must be 0 or more")
+        if tool_timeout_s <= 0:
+            raise ConfigurationError(f"tool_timeout_s is {tool_timeout_s}; it must be above 0")
+        tool_table(tools)
         self.model: RealtimeModel = compose(
             Parts(
                 llm,
@@ -203,6 +201,10 @@ class AgentSession:
             raise StateError(
                 "this session was started before; make a new AgentSession for a new conversation"
             )
+        check_kind("agent", agent, Agent, "an Agent")
+        check_kind("audio_input", audio_input, AudioInput, "an AudioInput")
+        check_kind("audio_output", audio_output, AudioOutput, "an AudioOutput")
+        check_kind("text_output", text_output, TextOutput, "a TextOutput")
         able = self.model.capabilities
         if audio_input is not None and not able.audio_input:
             raise ConfigurationError("there is an audio_input, but nothing that hears: pass stt=")
@@ -239,8 +241,8 @@ class AgentSession:
             try:
                 if self._live is not None:
                     await self._live.aclose()
-                    self._set_agent_state("idle")
             finally:
+                self._set_agent_state("idle")
                 self._listeners.close()
 
     async def __aenter__(self) -> AgentSession:

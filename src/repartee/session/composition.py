@@ -20,7 +20,7 @@ from repartee.turns import (
     TurnOptions,
 )
 
-__all__ = ["Parts", "TurnDetection", "compose", "default_vad"]
+__all__ = ["Parts", "TurnDetection", "check_kind", "compose", "default_vad"]
 
 TurnDetection = TurnDetector | Literal["vad", "stt", "realtime_llm", "manual"] | None
 
@@ -29,7 +29,7 @@ TurnDetection = TurnDetector | Literal["vad", "stt", "realtime_llm", "manual"] |
 class Parts:
     """What `AgentSession` was given."""
 
-    llm: LLM
+    llm: LLM | None
     stt: STT | None = None
     tts: TTS | None = None
     vad: VAD | None = None
@@ -64,7 +64,10 @@ def compose(parts: Parts) -> RealtimeModel:
     Raises:
         ConfigurationError: they contradict each other, or one is missing.
     """
-    model = parts.llm if isinstance(parts.llm, RealtimeModel) else Conversing(parts.llm)
+    _check_parts(parts)
+    llm = parts.llm
+    assert llm is not None
+    model = llm if isinstance(llm, RealtimeModel) else Conversing(llm)
     if parts.stt is not None:
         model = Transcribed(model, parts.stt)
     if parts.tts is not None:
@@ -85,6 +88,44 @@ def compose(parts: Parts) -> RealtimeModel:
     return TurnTaking(model, vad, detector, options=_options(parts, mode, detector), gate=parts.gate)
 
 
+def _check_parts(parts: Parts) -> None:
+    if parts.llm is None:
+        raise ConfigurationError(
+            "an AgentSession needs a model: pass llm=, a text model such as local.LLM() or a realtime model such "
+            "as local.RealtimeModel()"
+        )
+    check_kind("llm", parts.llm, LLM, "an LLM or a RealtimeModel")
+    check_kind("stt", parts.stt, STT, "an STT")
+    check_kind("tts", parts.tts, TTS, "a TTS")
+    check_kind("vad", parts.vad, VAD, "a VAD")
+    check_kind("interruption", parts.interruption, InterruptionOptions, "an InterruptionOptions")
+    check_kind("speculation", parts.speculation, SpeculationOptions, "a SpeculationOptions")
+    check_kind("speech", parts.gate, SpeechGateOptions, "a SpeechGateOptions")
+    if parts.endpointing is not None and not hasattr(parts.endpointing, "delay_s"):
+        raise ConfigurationError(
+            f"endpointing is {parts.endpointing!r}; it must be an Endpointing, such as FixedEndpointing(silence_ms=500)"
+        )
+    if parts.away_after_s is not None and parts.away_after_s <= 0:
+        raise ConfigurationError(
+            f"user_away_timeout_s is {parts.away_after_s}; it must be above 0, or None for never"
+        )
+
+
+def check_kind(name: str, value: object, kind: type, wanted: str) -> None:
+    """Refuse an argument of another kind; ``None`` passes.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if value is None or isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        raise ConfigurationError(
+            f"{name} is the class {value.__name__}; pass an instance: {value.__name__}(...)"
+        )
+    raise ConfigurationError(f"{name} is a {type(value).__name__}; it must be {wanted}")
+
+
 def _check_takes_turns(parts: Parts) -> None:
     if parts.turn_detection is not None or parts.vad is not None:
         raise ConfigurationError(
@@ -97,6 +138,10 @@ def _mode(parts: Parts, model: RealtimeModel) -> TurnMode:
     """Who says that a turn is over."""
     wanted = parts.turn_detection
     able = model.capabilities
+    if (wanted == "vad" or isinstance(wanted, TurnDetector)) and not able.audio_input:
+        raise ConfigurationError(
+            "there is a turn_detection, but nothing that hears: pass stt=, or leave it out"
+        )
     if isinstance(wanted, TurnDetector):
         if able.turn_detection:
             raise ConfigurationError(
