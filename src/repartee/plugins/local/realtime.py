@@ -23,6 +23,11 @@ from repartee.models import (
 from repartee.models import (
     RealtimeModel as BaseRealtimeModel,
 )
+from repartee.plugins.local.llm import LLM as LocalLLM
+from repartee.plugins.local.stt import STT as LocalSTT
+from repartee.plugins.local.tts import TTS as LocalTTS
+from repartee.plugins.local.vad import VAD as LocalVAD
+from repartee.plugins.turn_detector.english import EnglishModel
 from repartee.turns import (
     Endpointing,
     InterruptionOptions,
@@ -70,16 +75,12 @@ class RealtimeModel(WrapperModel):
         speculation: SpeculationOptions | None = None,
         speech: SpeechGateOptions | None = None,
     ) -> None:
-        from repartee.plugins import local
-
-        answering = llm if isinstance(llm, LLM) else local.LLM(llm)
-        hearing = stt if isinstance(stt, STT) else local.STT(stt)
-        voice = tts if isinstance(tts, TTS) else local.TTS(tts)
+        answering = llm if isinstance(llm, LLM) else LocalLLM(llm)
+        hearing = stt if isinstance(stt, STT) else LocalSTT(stt)
+        voice = tts if isinstance(tts, TTS) else LocalTTS(tts)
         model: BaseRealtimeModel = Spoken(Transcribed(Conversing(answering), hearing), voice)
         if turn_detection is not None:
             if turn_detection is _UNSET:
-                from repartee.plugins.turn_detector.english import EnglishModel
-
                 turn_detection = EnglishModel()
             options = TurnOptions(
                 endpointing=endpointing if endpointing is not None else SemanticEndpointing(),
@@ -87,7 +88,7 @@ class RealtimeModel(WrapperModel):
                 speculation=speculation if speculation is not None else SpeculationOptions(),
                 prediction_deadline_s=turn_detection.capabilities.deadline_s,
             )
-            detector = vad if vad is not None else local.VAD()
+            detector = vad if vad is not None else LocalVAD()
             model = TurnTaking(model, detector, turn_detection, options=options, gate=speech)
         super().__init__(model)
 
