@@ -60,9 +60,7 @@ def import_sounddevice() -> ModuleType:
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingDependencyError(
-            "the microphone and loudspeaker", package="sounddevice", extra="talk"
-        ) from error
+        raise MissingDependencyError("talking by microphone", package="sounddevice", extra="talk") from error
     except OSError as error:  # what it raises when it finds no PortAudio
         raise MissingDependencyError(
             "the microphone and loudspeaker",
