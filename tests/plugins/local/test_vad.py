@@ -34,6 +34,10 @@ def test_conformance(check: VADCheck, voice: str) -> None:
     asyncio.run(check(VAD, sample(voice)))
 
 
+DAMAGED = b"\x08\x08\x3a\x02\x0a\x00"
+"""Looks like an ONNX file: IR version 8 and a graph; but there is nothing to run in it."""
+
+
 def ignore(_: object) -> None:
     pass
 
@@ -215,20 +219,22 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no speech detection model at"):
         VAD(tmp_path / "missing.onnx")
     (tmp_path / "page.onnx").write_text("<html>not found</html>")
-    with pytest.raises(ModelFileError, match="is not an ONNX graph"):
+    with pytest.raises(ModelFileError, match="is not an ONNX file"):
         VAD(tmp_path / "page.onnx")
     whole = (DATA / "silero_vad.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelFileError, match="truncated"):
+        VAD(tmp_path / "cut.onnx")
+    (tmp_path / "other.onnx").write_bytes(DAMAGED)
     with pytest.raises(ModelFileError, match="can't be loaded"):
-        asyncio.run(VAD(tmp_path / "cut.onnx").prewarm())
+        asyncio.run(VAD(tmp_path / "other.onnx").prewarm())
 
 
 def test_file_that_can_not_be_loaded_is_told_to_each_stream(tmp_path: Path) -> None:
-    whole = (DATA / "silero_vad.onnx").read_bytes()
-    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "other.onnx").write_bytes(DAMAGED)
 
     async def main() -> None:
-        vad = VAD(tmp_path / "cut.onnx")
+        vad = VAD(tmp_path / "other.onnx")
         told: list[asyncio.Future[ModelError]] = []
         streams = []
         for _ in range(2):

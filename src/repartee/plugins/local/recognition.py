@@ -115,6 +115,10 @@ class Engine(ABC):
     def forget(self, pool: WorkerPool, retry: Callable[[], object]) -> None:
         """The stream is gone: don't call its ``retry`` any more. On a thread of ``pool``."""
 
+    @abstractmethod
+    async def prewarm(self) -> None:
+        """Load what the first segment would load."""
+
     def busy(self) -> str:
         """Why there may be no recogniser, for an error message."""
         return "this machine is too slow for so many speakers at once"

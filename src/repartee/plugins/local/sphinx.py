@@ -10,7 +10,6 @@ decoder 0.3 s and 20 MB. What belongs to a shard is touched by its thread only.
 from __future__ import annotations
 
 import contextlib
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,8 +27,11 @@ UTTERANCE_MS: Final = 20_000
 """An utterance this long is ended in the next pause: the decoder's search grows with it."""
 UTTERANCE_MAX_MS: Final = 40_000
 """And at this length anyway."""
-QUIET_RMS: Final = 104
-"""-50 dBFS."""
+LEVEL_MS: Final = 20
+PROMINENCE_DB: Final = 6.0
+"""A word must be louder than the segment's background by this, somewhere."""
+CONFIDENCE_MIN: Final = 0.1
+"""A segment whose words have a mean posterior below this is taken for a noise (a knock, a cough)."""
 SHARDS_MAX: Final = 4
 """Most threads that are used unless told otherwise: each costs a language model of 70 MB."""
 
@@ -222,6 +224,7 @@ class _Segment(Recogniser):
         self._words: list[RecognisedWord] = []  # of the utterances before
         self._offset = 0  # where the open utterance began, in samples
         self._samples = 0
+        self._levels = _Levels()
         with self._guarded():
             decoder.set_cmn(memory.get("cmn") or memory.setdefault("cmn", decoder.cmn()))
             decoder.start()
@@ -230,11 +233,14 @@ class _Segment(Recogniser):
         with self._guarded() as decoder:
             decoder.feed(pcm)
             self._samples += len(pcm) // 2
+            self._levels.take(pcm)
             length_ms = (self._samples - self._offset) * 1000 // RATE
-            if length_ms >= UTTERANCE_MS and (_is_quiet(pcm) or length_ms >= UTTERANCE_MAX_MS):
+            if length_ms >= UTTERANCE_MS and (self._levels.is_quiet() or length_ms >= UTTERANCE_MAX_MS):
                 self._end_utterance(decoder)
                 decoder.start()
             text = decoder.text()
+        if text and not self._levels.have_speech():
+            text = ""
         return " ".join([*(w.text for w in self._words), text] if text else (w.text for w in self._words))
 
     def finish(self) -> Result:
@@ -243,10 +249,12 @@ class _Segment(Recogniser):
             self._memory["cmn"] = decoder.cmn()
             self._decoder = None
             self._shard.give_back(decoder)
-        words = tuple(self._words)
-        if not words:
+        # What the search makes of steady noise is a word or two, and it is very sure of them: confidence can't
+        # tell, the level can.
+        words = tuple(w for w in self._words if self._levels.stands_out(w.start_samples, w.end_samples))
+        confidence = sum(w.confidence or 0.0 for w in words) / len(words) if words else 0.0
+        if confidence < CONFIDENCE_MIN:
             return Result()
-        confidence = sum(w.confidence or 0.0 for w in words) / len(words)
         return Result(" ".join(w.text for w in words), confidence, words)
 
     def abort(self) -> None:
@@ -277,7 +285,44 @@ class _Segment(Recogniser):
             raise
 
 
-def _is_quiet(pcm: bytes) -> bool:
-    """Whether audio is no louder than a quiet room: RMS below -50 dBFS."""
-    samples = array("h", pcm)
-    return 4 * int(sum(s * s for s in samples[::4])) < len(samples) * QUIET_RMS**2
+class _Levels:
+    """How loud a segment is, every `LEVEL_MS`."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._db: list[float] = []  # RMS, in dB over one quantisation step
+        self._sure = False
+
+    def take(self, pcm: bytes) -> None:
+        """More of the segment: PCM16 of 16 kHz."""
+        import numpy as np
+
+        data = self._rest + pcm
+        size = 2 * RATE * LEVEL_MS // 1000
+        whole = len(data) // size * size
+        self._rest = data[whole:]
+        if whole:
+            frames = np.frombuffer(data[:whole], "<i2").reshape(-1, size // 2).astype(np.float32)
+            power = np.einsum("ij,ij->i", frames, frames) / (size // 2)
+            self._db += (10 * np.log10(power + 1)).tolist()
+
+    def have_speech(self) -> bool:
+        """Whether anything so far was louder than the background."""
+        if not self._sure and self._db:
+            self._sure = max(self._db) >= self._background() + PROMINENCE_DB
+        return self._sure
+
+    def stands_out(self, start: int, stop: int) -> bool:
+        """Whether samples ``start`` to ``stop`` of the segment are louder somewhere than the background."""
+        frame = RATE * LEVEL_MS // 1000
+        levels = self._db[start // frame : -(-stop // frame)]
+        return bool(levels) and max(levels) >= self._background() + PROMINENCE_DB
+
+    def is_quiet(self) -> bool:
+        """Whether the last 100 ms are hardly louder than the background."""
+        return max(self._db[-100 // LEVEL_MS :], default=0.0) < self._background() + PROMINENCE_DB
+
+    def _background(self) -> float:
+        """The level that a tenth of the segment is below."""
+        ordered = sorted(self._db)
+        return ordered[len(ordered) // 10] if ordered else 0.0

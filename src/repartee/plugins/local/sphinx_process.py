@@ -11,6 +11,7 @@ an error's message.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -86,7 +87,8 @@ class ProcessDecoder:
         """End the process. Idempotent."""
         for pipe in (self._child.stdin, self._child.stdout):
             assert pipe is not None
-            pipe.close()  # the child ends when its input does
+            with contextlib.suppress(BrokenPipeError):  # it has ended before, and something was on the way
+                pipe.close()  # the child ends when its input does
         self._child.kill()
         self._child.wait()
 

@@ -24,6 +24,7 @@ from repartee.errors import AudioFormatError, MissingDependencyError, ModelError
 from repartee.inference import Batcher, BatcherStatistics, BatchStream, shared
 from repartee.models import VAD as AbstractVAD
 from repartee.models import SpeechProbability, VADCapabilities, VADStream
+from repartee.plugins.local.onnx_file import read_metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ class VAD(AbstractVAD):
             if importlib.util.find_spec(package) is None:
                 raise MissingDependencyError("local speech detection", package=package, extra="local")
         path = Path(model).expanduser().resolve() if model is not None else DATA / "silero_vad.onnx"
-        _check_file(path)
+        read_metadata(path, "speech detection model")
         self._batcher: Batcher[_Window, SpeechProbability] = shared(
             ("silero", str(path)),
             lambda: Batcher(
@@ -324,19 +325,6 @@ def _history(rate: int) -> int:
 def _is_batchable(rate: int) -> bool:
     """Whether 32 ms are whole blocks of whole samples at both rates (always so for 16 kHz itself)."""
     return (rate * 32) % (1000 * _BLOCKS) == 0 and gcd(rate, MODEL_RATE) >= 1000
-
-
-def _check_file(path: Path) -> None:
-    """Raise ModelFileError unless there is a file that may be an ONNX graph."""
-    if not path.is_file():
-        raise ModelFileError(
-            f"there is no speech detection model at {path}: give the path of a Silero ONNX file"
-        )
-    with path.open("rb") as file:
-        head = file.read(2)
-    # A serialised ModelProto begins with field 1, the IR version (a small varint), in every file in the wild.
-    if len(head) < 2 or head[0] != 0x08:
-        raise ModelFileError(f"{path} is not an ONNX graph: give the path of a Silero ONNX file")
 
 
 def _load(path: Path) -> Any:
