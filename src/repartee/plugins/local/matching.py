@@ -105,7 +105,7 @@ class _Token:
 class Utterance:
     """What was said, as words with their places in the text."""
 
-    __slots__ = ("_best", "_spans", "text", "tokens")
+    __slots__ = ("_best", "_near", "_spans", "text", "tokens", "weighed", "words")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -114,6 +114,14 @@ class Utterance:
             for word in _expand(found[0].lower().replace("’", "'")):
                 self.tokens.append(_Token(word, found.start(), found.end()))
         del self.tokens[_WORDS_MAX:]
+        self.words = [token.word for token in self.tokens]
+        """Normalised: lowercase, contractions written out."""
+        self.weighed: tuple[object, list[float]] | None = None
+        """What leaving out each word costs, and the matcher that says so."""
+        self._near: dict[str, list[int]] = {}
+        for at, word in enumerate(self.words):
+            for key in _near_keys(word):
+                self._near.setdefault(key, []).append(at)
         self._spans: dict[Reader, dict[int, list[tuple[int, Any]]]] = {}
         self._best: dict[str, tuple[float, str, frozenset[int]]] = {}
 
@@ -121,16 +129,11 @@ class Utterance:
         """The likeness of the token that is most like ``word``, that token, and the places of all that are like it."""
         known = self._best.get(word)
         if known is None:
-            alike = [(likeness(word, token.word), token.word) for token in self.tokens]
-            places = frozenset(at for at, (each, _) in enumerate(alike) if each)
-            known = (*max(alike, default=(0.0, "")), places)
-            self._best[word] = known
+            near = {at for key in _near_keys(word) for at in self._near.get(key, ())}
+            alike = {at: each for at in near if (each := likeness(word, self.words[at]))}
+            best = max(((each, self.words[at]) for at, each in alike.items()), default=(0.0, ""))
+            known = self._best[word] = (*best, frozenset(alike))
         return known
-
-    @property
-    def words(self) -> list[str]:
-        """Its words, normalised: lowercase, contractions written out."""
-        return [token.word for token in self.tokens]
 
     def slice(self, start: int, end: int) -> str:
         """The text as it was said, of the tokens ``start`` up to ``end``."""
@@ -186,6 +189,8 @@ class Template:
     """An example: words, and ``(name, reader)`` where a slot is."""
 
     parts: tuple[str | tuple[str, Reader], ...]
+    keys: frozenset[str]
+    """Those of its words that have a subject; without any of them it does not match."""
     loose: bool = False
     """Made from a description instead of written by somebody: free slots shed their leading prepositions."""
 
@@ -200,7 +205,8 @@ class Template:
                 parts.append((found[1], reader_of(found[1], found[2])))
             else:
                 parts.extend(Utterance(found[3]).words)
-        return cls(tuple(parts), loose)
+        keys = frozenset(part for part in parts if isinstance(part, str) and not is_common([part]))
+        return cls(tuple(parts), keys, loose)
 
     @property
     def words(self) -> list[str]:
@@ -215,6 +221,13 @@ class Match:
     score: float
     """0 to 1."""
     values: dict[str, Any]
+
+
+def _near_keys(word: str) -> tuple[str, ...]:
+    """Two words that are alike share at least one of these (see `likeness`)."""
+    group = _ALIKE_SOUNDS.get(word)
+    ends = (word[0], f"-{word[-3:]}") if len(word) >= 3 else (f"={word}",)
+    return (*ends, *(f"={each}" for each in group)) if group else ends
 
 
 @lru_cache(maxsize=16384)
@@ -292,11 +305,12 @@ class Matcher:
             template: the example.
             at_least: a score below this is of no interest; 0 may be given for it, which is quicker.
         """
-        parts = template.parts
-        tokens = utterance.words
-        if not tokens or not parts:
+        parts, tokens, keys = template.parts, utterance.words, template.keys
+        if not tokens or not parts or (keys and not any(utterance.best(key)[0] for key in keys)):
             return Match(0.0, {})
-        skips = [self._skip(word) for word in tokens]
+        if utterance.weighed is None or utterance.weighed[0] is not self:
+            utterance.weighed = (self, [self._skip(word) for word in tokens])
+        skips = utterance.weighed[1]
         if self._bound(utterance, template, skips) < at_least:
             return Match(0.0, {})
         # Behind a verb, free text may be anything, so what stands before the verb must not be ("they say …").

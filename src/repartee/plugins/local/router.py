@@ -25,7 +25,7 @@ from repartee.models.llm import CallDone, ChatChunk, ChatRequest, TextDelta, Usa
 from repartee.plugins.local.candidates import Candidate, candidate, question
 from repartee.plugins.local.functions import BUILTIN_TOOLS
 from repartee.plugins.local.intents import CANT, SMALL_TALK, Intent, identity, skills
-from repartee.plugins.local.matching import Matcher, Reader, Template, Utterance, is_common
+from repartee.plugins.local.matching import Matcher, Reader, Template, Utterance
 from repartee.plugins.local.speech import spoken_outputs
 
 __all__ = ["Call", "Decision", "Reply", "Router", "route"]
@@ -71,8 +71,8 @@ class _Catalog:
     tools: tuple[FunctionTool, ...]
     candidates: tuple[Candidate, ...]
     matcher: Matcher
-    vocabulary: frozenset[str]
-    """What the user's own functions are about: a request with these words is not refused by heart."""
+    by_heart: tuple[tuple[Intent, Template], ...]
+    """Without refusals of what the user's own functions are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,28 +139,28 @@ class Router:
             return Reply(spoken_outputs(outputs), "output")
         if not items or not isinstance(items[-1], Message) or items[-1].role != "user":
             return None
-        text = items[-1].text
+        said = Utterance(items[-1].text)
         catalog = self._catalog(request.tools)
-        by_heart = None if self.functions_only else _recall(catalog, text)
+        by_heart = None if self.functions_only else _recall(catalog, said)
         if request.tool_choice != "none" and catalog.candidates:
-            decision = self._function(catalog, request, text, by_heart.likeness if by_heart else 0.0)
+            decision = self._function(catalog, request, said, by_heart.likeness if by_heart else 0.0)
             if decision is not None:
                 return decision
         return _answer(by_heart.intent, request) if by_heart is not None else None
 
     # -- functions ---------------------------------------------------------------------------------------------
 
-    def _function(self, catalog: _Catalog, request: ChatRequest, text: str, rival: float) -> Decision:
+    def _function(self, catalog: _Catalog, request: ChatRequest, said: Utterance, rival: float) -> Decision:
         must = request.tool_choice != "auto"
         resumed = self._resume(catalog, request.context)
         if resumed is not None:
             return resumed
         only = request.tool_choice if request.tool_choice not in ("auto", "required") else None
-        choice = _choose(catalog, text, only, least=0.0 if must else GUESS_LIKENESS_MIN)
+        choice = _choose(catalog, said, only, least=0.0 if must else GUESS_LIKENESS_MIN)
         if choice is None or not (must or choice.is_like_enough):
-            return None if must else _several(catalog, text)
+            return None if must else _several(catalog, said.text)
         if choice.likeness < CERTAIN_LIKENESS and not must:
-            several = _several(catalog, text)
+            several = _several(catalog, said.text)
             if several is not None:
                 return several
             # Where examples were written, small talk that is clearly liker than all of them is meant.
@@ -178,7 +178,9 @@ class Router:
             tail = said[-2 * questions - 1 :]
             if any(message.role != ("assistant" if at % 2 else "user") for at, message in enumerate(tail)):
                 continue
-            choice = _choose(catalog, tail[0].text)
+            if not all(message.text.endswith("?") for message in tail[1::2]):
+                continue
+            choice = _choose(catalog, Utterance(tail[0].text))
             if choice is None:
                 continue
             values = dict(choice.values)
@@ -196,9 +198,14 @@ class Router:
             candidates = tuple(candidate(tool) for tool in tools)
             documents = [each.templates for each in candidates] + [templates for _, templates in _INTENTS]
             own = [each for each in candidates if not any(each.tool is tool for tool in BUILTIN_TOOLS)]
-            words = {word for each in own for template in each.templates for word in template.words}
-            vocabulary = frozenset(word for word in words if not is_common([word]))
-            known = _Catalog(tuple(tools), candidates, Matcher(documents), vocabulary)
+            subjects = {word for each in own for template in each.templates for word in template.keys}
+            by_heart = tuple(
+                (intent, template)
+                for intent, templates in _INTENTS
+                for template in templates
+                if intent not in CANT or subjects.isdisjoint(template.words)
+            )
+            known = _Catalog(tuple(tools), candidates, Matcher(documents), by_heart)
             self._catalogs[key] = known
             if len(self._catalogs) > _CATALOGS_MAX:
                 self._catalogs.popitem(last=False)
@@ -215,18 +222,14 @@ class _ByHeart:
     likeness: float
 
 
-def _recall(catalog: _Catalog, text: str) -> _ByHeart | None:
+def _recall(catalog: _Catalog, utterance: Utterance) -> _ByHeart | None:
     """The likest intent, if it is like enough."""
-    utterance = Utterance(text)
     best: _ByHeart | None = None
-    for intent, templates in _INTENTS:
-        for template in templates:
-            if intent in CANT and not catalog.vocabulary.isdisjoint(template.words):
-                continue
-            least = best.likeness if best is not None else INTENT_LIKENESS_MIN
-            match = catalog.matcher.match(utterance, template, at_least=least)
-            if match.score >= INTENT_LIKENESS_MIN and (best is None or match.score > best.likeness):
-                best = _ByHeart(intent, match.score)
+    for intent, template in catalog.by_heart:
+        least = best.likeness if best is not None else INTENT_LIKENESS_MIN
+        match = catalog.matcher.match(utterance, template, at_least=least)
+        if match.score >= INTENT_LIKENESS_MIN and (best is None or match.score > best.likeness):
+            best = _ByHeart(intent, match.score)
     return best
 
 
@@ -248,7 +251,9 @@ def _several(catalog: _Catalog, text: str) -> Decision:
         if at <= 0:
             continue
         parts = (text[:at], text[at + len(joint) :])
-        choices = [choice for part in parts if (choice := _choose(catalog, part, least=PART_LIKENESS_MIN))]
+        choices = [
+            choice for part in parts if (choice := _choose(catalog, Utterance(part), least=PART_LIKENESS_MIN))
+        ]
         if len(choices) == 2 and not any(each.candidate.missing(each.values) for each in choices):
             return Call(tuple(map(_call, choices)), min(each.likeness for each in choices))
     return None
@@ -266,10 +271,9 @@ def _fresh_outputs(items: Sequence[Item]) -> list[FunctionCallOutput]:
 
 
 def _choose(
-    catalog: _Catalog, text: str, only: str | None = None, *, least: float = GUESS_LIKENESS_MIN
+    catalog: _Catalog, utterance: Utterance, only: str | None = None, *, least: float = GUESS_LIKENESS_MIN
 ) -> _Choice | None:
     """The likest tool; none below ``least``. With ``only``, that tool."""
-    utterance = Utterance(text)
     best: _Choice | None = None
     for each in catalog.candidates:
         if only is not None and each.tool.name != only:
