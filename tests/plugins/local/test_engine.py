@@ -102,6 +102,13 @@ def ask(engine: Engine, prompt: str, **options: Any) -> asyncio.Task[list[Starte
     return asyncio.ensure_future(collect(engine, Generation(prompt=prompt, **options)))
 
 
+async def one_round() -> None:
+    """Let each task that was just made take its first step."""
+    done = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(done.set_result, None)
+    await done
+
+
 async def stopped_task(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -179,7 +186,7 @@ def test_the_committed_go_first_then_the_speculative_then_prewarming(
             ask(engine, "committed 1"),
             ask(engine, "committed 2"),
         ]
-        await asyncio.sleep(0)
+        await one_round()
         order = []
         server.say(0, "done")
         for _ in waiting:
@@ -211,7 +218,7 @@ def test_closing_takes_a_waiting_request_out_of_the_queue(engine: Engine, server
         for _ in running:
             await server.next_body()
         waiting = ask(engine, "z")
-        await asyncio.sleep(0)
+        await one_round()
         assert engine.waiting == 1
         await stopped_task(waiting)
         assert engine.waiting == 0
@@ -229,7 +236,7 @@ def test_a_turn_waits_for_the_slot_that_its_own_speculation_leaves(
         assert (await server.next_body())["id_slot"] == 0
         await stopped_task(speculation)
         turn = ask(engine, prompt + "so far and so on")
-        await asyncio.sleep(0)
+        await one_round()
         assert engine.waiting == 1, "slot 1 is idle, and knows nothing of this conversation"
         server.say(0, "late", reason=None)
         assert (await server.next_body())["id_slot"] == 0
@@ -245,7 +252,7 @@ def test_a_turn_ends_the_prewarming_of_its_slot(engine: Engine, server: FakeServ
         prewarming = ask(engine, prompt, priority=Priority.PREWARM)
         assert (await server.next_body())["id_slot"] == 0
         turn = ask(engine, prompt + "hello")
-        await asyncio.sleep(0)
+        await one_round()
         server.say(0, "", reason=None)
         assert (await server.next_body())["prompt"].endswith("hello")
         with pytest.raises(ModelError, match="more urgent") as error:
@@ -262,7 +269,7 @@ def test_a_sessions_newer_question_supersedes_the_older(engine: Engine, server: 
         older = ask(engine, "i want", role="turn", session="s1")
         await server.next_body()
         other = ask(engine, "my name", role="turn", session="s2")
-        await asyncio.sleep(0)
+        await one_round()
         newer = ask(engine, "i want to", role="turn", session="s1")
         with pytest.raises(ModelError, match="superseded") as error:
             await older
@@ -300,7 +307,7 @@ def test_a_full_queue_refuses_the_newest_of_the_lowest_rank(engine: Engine, serv
         for _ in running:
             await server.next_body()
         waiting = [ask(engine, f"{number}", priority=Priority.SPECULATIVE) for number in range(64)]
-        await asyncio.sleep(0)
+        await one_round()
         assert engine.waiting == 64
         urgent = ask(engine, "urgent")
         with pytest.raises(ModelError, match="64 requests wait") as error:
