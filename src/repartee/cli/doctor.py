@@ -26,7 +26,7 @@ from repartee.chat import ChatContext
 from repartee.cli.output import print_json, print_table, terminal
 from repartee.clock import Clock
 from repartee.errors import ModelError, ReparteeError
-from repartee.models import Final, SpeechProbability, STTEvent, TurnContext
+from repartee.models import ChatRequest, Final, SpeechProbability, STTEvent, TurnContext
 from repartee.plugins.local.catalogue import CATALOGUE
 from repartee.plugins.local.weights import models_directory
 
@@ -302,7 +302,7 @@ async def _try_llm() -> tuple[str, float]:
 
     llm, clock = local.LLM(), Clock()
     try:
-        await llm.prewarm()
+        await llm.prewarm(ChatRequest(ChatContext(), tool_choice="none"))
         ready_s = clock.now()
         text, first_s = "", 0.0
         async for delta in llm.generate_reply("What is the capital of France?"):

@@ -63,7 +63,7 @@ def import_sounddevice() -> ModuleType:
         raise MissingDependencyError("talking by microphone", package="sounddevice", extra="talk") from error
     except OSError as error:  # what it raises when it finds no PortAudio
         raise MissingDependencyError(
-            "the microphone and loudspeaker",
+            "talking by microphone",
             package="sounddevice",
             extra="talk",
             detail=_HOW_TO_GET_PORTAUDIO,

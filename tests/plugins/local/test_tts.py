@@ -230,8 +230,9 @@ def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
         ("pointer.onnx", b"version https://git-lfs.github.com/spec/v1", "LFS"),
         ("empty.onnx", b"", "empty"),
         ("noise.onnx", b"\x99\x98\x97", "not an ONNX"),
-        ("alone.onnx", b"\x08\x08rest", r"alone\.onnx\.json"),
-        ("kokoro-v1.onnx", b"\x08\x08rest", "voices"),
+        ("cut.onnx", b"\x08\x08\x3a\x7frest", "truncated|cut"),
+        ("alone.onnx", b"\x08\x08\x3a\x00", r"alone\.onnx\.json"),
+        ("kokoro-v1.onnx", b"\x08\x08\x3a\x00", "voices"),
     ):
         path = tmp_path / name
         if content is not None:

@@ -26,6 +26,7 @@ from repartee.plugins.local.voices import Emit, LocalVoice
 __all__ = ["PiperVoice", "check_onnx", "sentences", "words_of_groups"]
 
 _SENTENCE_GAP = re.compile(r"(?<=[^\s.]{2}[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])")
+_ABBREVIATION = re.compile(r"\b(?:dr|mr|mrs|ms|prof|sr|jr|st|vs|no|e\.g|i\.e)\.\s+$", re.IGNORECASE)
 _OTHER_KINDS = (
     (b"version https://git-lfs", "a Git LFS pointer: the file itself was never fetched"),
     (b"GGUF", "a GGUF language model"),
@@ -74,7 +75,9 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each sentence that has something to say."""
     start = 0
     for end in [*(match.end() for match in _SENTENCE_GAP.finditer(text)), len(text)]:
-        if any(char.isalnum() for char in text[start:end]):
+        piece = text[start:end]
+        last = end == len(text)
+        if any(char.isalnum() for char in piece) and (last or not _ABBREVIATION.search(piece)):
             yield start, end
             start = end
 

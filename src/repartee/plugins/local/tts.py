@@ -100,6 +100,7 @@ class TTS(AbstractTTS):
 
     async def prewarm(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._voice.executor, self._voice.load)
+        self.capabilities = self._voice.capabilities  # whether a voice has word times shows when it is loaded
 
     async def synthesize(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
         if self._closed:
@@ -116,6 +117,7 @@ class TTS(AbstractTTS):
         synthesis = _Synthesis(self._voice, neutralise(text))
         try:
             while (chunk := await synthesis.next()) is not None:
+                self.capabilities = self._voice.capabilities
                 yield chunk
         finally:
             synthesis.stop()
