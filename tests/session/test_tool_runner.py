@@ -138,7 +138,7 @@ async def test_a_draft_calls_nothing_before_the_turn_is_committed() -> None:
     assert calls == ["call_b"]
 
 
-def _once(llm: ScriptedLLM, request: ChatRequest) -> object:
+def _once(llm: ScriptedLLM, request: ChatRequest) -> str | Reply | FunctionCall:
     """Call a function for the user's words, and end with a word once there is a result."""
     if isinstance(request.context.items[-1], FunctionCallOutput):
         return "Ordered."
@@ -263,11 +263,11 @@ async def test_interrupting_what_is_said_before_the_result_ends_the_round() -> N
 
 @virtual_time
 async def test_max_tool_steps() -> None:
-    def reply(request: ChatRequest) -> object:
+    def reply(request: ChatRequest) -> str | Reply | FunctionCall:
         return "Enough." if request.tool_choice == "none" else call_function("weather", city="Rome")
 
     async with Scene(
-        model=ScriptedLLM(reply),  # type: ignore[arg-type]
+        model=ScriptedLLM(reply),
         agent=Agent(tools=(weather,)),
         max_tool_steps=2,
     ) as scene:
@@ -283,7 +283,7 @@ async def test_a_function_may_speak_meanwhile() -> None:
         """Look."""
         context.session.say("One moment.")
         await elapse(3.0)
-        return context.userdata["answer"]
+        return str(context.userdata["answer"])
 
     async with scene_of(call_function("look"), "Sunny.", tools=(look,), userdata={"answer": "42"}) as scene:
         await scene.session.send_text("weather")

@@ -104,6 +104,8 @@ class _Response:
     usage: Usage = field(default_factory=Usage)
     held: list[Item] | None = None
     """Items of a draft, until it is released; then ``None``."""
+    error: ReparteeError | None = None
+    """Why a draft failed, until it is released."""
 
     @property
     def in_band(self) -> bool:
@@ -118,7 +120,7 @@ class _ConversingSession(RealtimeSession):
         self._live: dict[str, _Response] = {}
         self._finished_drafts: dict[
             str, _Response
-        ] = {}  # generated to the end, not released yet; bounded below
+        ] = {}  # ended, and not released yet; bounded by _DRAFTS_MAX
         self._outputs: list[Item] = []  # bounded by the calls of the one live response
         self._tasks = TaskOwner(self._crashed)
         self._closed = False
@@ -203,6 +205,8 @@ class _ConversingSession(RealtimeSession):
         held, response.held = response.held or [], None
         for item in held:
             self._context.insert(item)
+        if response.error is not None:
+            self.emit(ErrorOccurred(response.error, "llm"))
 
     def cancel_response(self, response_id: str | None = None, *, reason: str = "client_cancelled") -> None:
         for response in tuple(self._live.values()):
@@ -337,7 +341,8 @@ class _ConversingSession(RealtimeSession):
         if status != "completed" and response.task is not None:
             response.task.cancel()
         self._finish_message(response, "completed" if status == "completed" else "incomplete")
-        if response.held is not None and status == "completed":
+        if response.held is not None and status != "cancelled":
+            response.error = error
             while len(self._finished_drafts) >= _DRAFTS_MAX:  # the oldest was forgotten by its owner
                 del self._finished_drafts[next(iter(self._finished_drafts))]
             self._finished_drafts[response.options.request_id] = response

@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from repartee.errors import ModelError
+from repartee.compose.tasks import TaskOwner
+from repartee.errors import ModelError, ModelTimeoutError
 from repartee.models import VAD, RealtimeSession, SpeechProbability, VADStream
 from repartee.models.events import ErrorOccurred, RealtimeEvent
 from repartee.turns import EdgeKind, SpeechGate, SpeechGateOptions, facts
@@ -23,7 +24,12 @@ __all__ = ["GateOwner", "InputGate"]
 
 # Onsets are confirmed this much later at most; what came before must still be here then.
 _CONFIRMATION_S = 0.4
+# A detector that fails is replaced at once, and one that fails soon again after this time.
 _REOPEN_AFTER_S = 1.0
+# One that is this far behind the audio has stalled.
+_STALL_S = 2.0
+# Who speaks and is cut off (the microphone ends, the line breaks) is taken as quiet after this time without audio.
+_GAP_S = 1.0
 
 
 class GateOwner(Protocol):
@@ -56,8 +62,8 @@ class InputGate:
         self._padding_s = padding_ms / 1000.0
         self._edges = SpeechGate(options)
         self._stream: VADStream | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._reopen_s = 0.0
+        self._tasks = TaskOwner(self._crashed)
+        self._reopen_s = -_REOPEN_AFTER_S
         self._ring: deque[AudioFrame] = deque()  # bounded by _keep_s; the oldest is dropped
         self._ring_s = 0.0
         self._keep_s = self._padding_s + _CONFIRMATION_S + options.min_speech_ms / 1000.0
@@ -65,21 +71,25 @@ class InputGate:
         self._base_s = 0.0
         self._epoch_s = 0.0
         self._window_end_s = 0.0
+        self._told_s = 0.0  # session time of the last edge that was told; none lies before it
         self._passing = False
+        self._appended_s = 0.0
+        self._gap_timer: asyncio.TimerHandle | None = None
 
     async def aclose(self) -> None:
         """Stop detecting."""
+        self._watch(False)
         if self._stream is not None:
             await self._stream.aclose()
             self._stream = None
-        if self._closing:
-            await asyncio.wait(self._closing)
+        await self._tasks.aclose()
 
     def append(self, frame: AudioFrame) -> None:
         """The next audio."""
         stream = self._detector(frame.sample_rate)
         self._audio_s += frame.duration_s
-        self._epoch_s = self._owner.clock.now() - self._audio_s
+        self._appended_s = self._owner.clock.now()
+        self._epoch_s = self._appended_s - self._audio_s
         if self._passing:
             self._owner.inner.append_audio(frame)
         else:
@@ -87,14 +97,18 @@ class InputGate:
             self._ring_s += frame.duration_s
             while self._ring_s - self._ring[0].duration_s > self._keep_s:
                 self._ring_s -= self._ring.popleft().duration_s
-        if stream is not None:
-            stream.push(frame)
+        if stream is None:
+            return
+        stream.push(frame)
+        if self._audio_s - self._window_end_s > _STALL_S:
+            self._on_error(ModelTimeoutError(f"the VAD is {_STALL_S:g} s behind the audio", stage="vad"))
 
     def open(self, at_s: float) -> None:
         """The caller speaks since that session time: pass it on, with what went before."""
         if self._passing:
             return
         self._passing = True
+        self._watch(True)
         from_s = self._audio_s - self._ring_s
         wanted_s = at_s - self._epoch_s - self._padding_s
         while self._ring:
@@ -107,8 +121,27 @@ class InputGate:
     def close(self, *, restart: bool = False) -> None:
         """The caller is quiet: keep what comes. ``restart``: whoever speaks on begins a new turn."""
         self._passing = False
+        self._watch(False)
         if restart:
             self._edges = SpeechGate(self._options)
+
+    def _watch(self, on: bool) -> None:
+        """While the caller speaks: see whether their audio goes on."""
+        if self._gap_timer is not None:
+            self._gap_timer.cancel()
+            self._gap_timer = None
+        if on:
+            due_s = self._owner.clock.to_source(self._appended_s + _GAP_S)
+            self._gap_timer = asyncio.get_running_loop().call_at(due_s, self._look)
+
+    def _look(self) -> None:
+        if self._owner.clock.now() < self._appended_s + _GAP_S - 1e-6:
+            self._watch(True)
+            return
+        self._gap_timer = None
+        self._told_s = max(self._told_s, self._appended_s)
+        self._edges = SpeechGate(self._options)
+        self._owner.feed(facts.SpeechEnded(self._told_s))
 
     # -- detection ---------------------------------------------------------------------------------------------
 
@@ -127,7 +160,7 @@ class InputGate:
         edge = self._edges.receive(result.probability, start_s, self._window_end_s)
         if edge is None:
             return
-        at_s = max(0.0, self._epoch_s + edge.at_s)
+        at_s = self._told_s = max(self._told_s, self._epoch_s + edge.at_s)
         match edge.kind:
             case EdgeKind.ONSET:
                 self._owner.feed(facts.Onset(at_s))
@@ -139,15 +172,18 @@ class InputGate:
                 self._owner.feed(facts.SpeechEnded(at_s))
 
     def _on_error(self, error: ModelError) -> None:
-        """The detector is lost: say so, take open speech as ended, and try a new one in a moment."""
+        """The detector is lost: say so, take open speech as ended, and try a new one."""
         if self._stream is not None:
-            stream, self._stream = self._stream, None
-            task = asyncio.get_running_loop().create_task(stream.aclose(), name="input_gate.close_vad")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-        now = self._owner.clock.now()
-        self._reopen_s = now + _REOPEN_AFTER_S
+            self._tasks.finish(self._stream.aclose(), name="input_gate.close_vad")
+            self._stream = None
+        now = self._told_s = self._owner.clock.now()
+        # The next time it fails within that time of this failure, it has to wait.
+        self._reopen_s = now if now >= self._reopen_s + _REOPEN_AFTER_S else now + _REOPEN_AFTER_S
         self._edges = SpeechGate(self._options)
         self._owner.emit(ErrorOccurred(error, "vad"))
         self._owner.feed(facts.OnsetDropped())
         self._owner.feed(facts.SpeechEnded(now))
+
+    def _crashed(self, error: Exception) -> None:
+        failure = ModelError(f"closing a VAD stream failed with {type(error).__name__}: {error}", stage="vad")
+        self._owner.emit(ErrorOccurred(failure, "vad"))

@@ -102,7 +102,10 @@ class _Speech:
     """One response being spoken."""
 
     response_id: str
+    request_id: str
     splitter: ClauseSplitter
+    draft: bool
+    """Whether nobody may know of it yet."""
     pieces: deque[tuple[str, str] | RealtimeEvent] = field(
         default_factory=deque
     )  # bounded by max_reply_chars
@@ -125,6 +128,7 @@ class _SpokenSession(WrapperSession):
         )
         self._model = model
         self._silent: set[str] = set()  # requests for text only, until their response begins
+        self._drafts: set[str] = set()  # requests that prepare an answer, until their response begins
         self._speeches: dict[str, _Speech] = {}
         self._alignments: dict[str, Alignment] = {}
         self._tasks = TaskOwner(self._crashed)
@@ -143,7 +147,15 @@ class _SpokenSession(WrapperSession):
         modalities = self.options.modalities if options.modalities is None else options.modalities
         if "audio" not in modalities:
             self._silent.add(options.request_id)
+        elif options.draft is not None:
+            self._drafts.add(options.request_id)
         self.inner.create_response(replace(options, modalities=("text",)))
+
+    def release_response(self, request_id: str) -> None:
+        for speech in self._speeches.values():
+            if speech.request_id == request_id:
+                speech.draft = False
+        self.inner.release_response(request_id)
 
     def cancel_response(self, response_id: str | None = None, *, reason: str = "client_cancelled") -> None:
         speeches = list(self._speeches.values())
@@ -167,8 +179,7 @@ class _SpokenSession(WrapperSession):
                 if request_id in self._silent:
                     self._silent.discard(request_id)
                 else:
-                    splitter = ClauseSplitter(first_words=self._model.first_words)
-                    self._speeches[response_id] = _Speech(response_id, splitter)
+                    self._begin(response_id, request_id or "")
                 self.emit(event)
             case TranscriptDelta(response_id=response_id) if response_id in self._speeches:
                 self._hear_text(self._speeches[response_id], event)
@@ -182,6 +193,12 @@ class _SpokenSession(WrapperSession):
                 self._response_done(self._speeches[response_id], event)
             case _:
                 self.emit(event)
+
+    def _begin(self, response_id: str, request_id: str) -> None:
+        splitter = ClauseSplitter(first_words=self._model.first_words)
+        draft = request_id in self._drafts
+        self._drafts.discard(request_id)
+        self._speeches[response_id] = _Speech(response_id, request_id, splitter, draft)
 
     def _hear_text(self, speech: _Speech, event: TranscriptDelta) -> None:
         if speech.overflow:
@@ -343,11 +360,12 @@ class _SpokenSession(WrapperSession):
         if speech.response_id not in self._speeches or speech.failed:
             return
         speech.failed = True
-        self.emit(ErrorOccurred(error, "tts"))
+        if not speech.draft:
+            self.emit(ErrorOccurred(error, "tts"))
         self.inner.cancel_response(speech.response_id, reason="tts_failed")
         self._finish(speech, ResponseDone(speech.response_id, "failed", "tts_failed", error))
         alignment = self._alignments.get(speech.item_id)
-        if alignment is not None:
+        if alignment is not None and not speech.draft:
             spoken = alignment.text.rstrip()
             self.inner.truncate_item(speech.item_id, audio_end_ms=round(alignment.audio_ms), text=spoken)
 

@@ -16,24 +16,36 @@ class TaskOwner:
         on_crash: called with an exception that a task did not handle itself.
     """
 
-    __slots__ = ("_closed", "_on_crash", "_tasks")
+    __slots__ = ("_closed", "_finishing", "_on_crash", "_tasks")
 
     def __init__(self, on_crash: Callable[[Exception], None]) -> None:
         self._on_crash = on_crash
-        self._tasks: dict[asyncio.Task[Any], None] = {}  # in order, so that they end in order
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishing: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Run a coroutine as a task of this owner; after `aclose` it is ended before it begins."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(self._done)
+        task = self._run(coroutine, name, self._tasks)
         if self._closed:
             task.cancel()
         return task
 
+    def finish(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Run a coroutine that releases something: `aclose` does not cancel it, but waits for its end."""
+        self._run(coroutine, name, self._finishing)
+
+    def _run(
+        self, coroutine: Coroutine[Any, Any, Any], name: str, kept: set[asyncio.Task[Any]]
+    ) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        kept.add(task)
+        task.add_done_callback(self._done)
+        return task
+
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+        self._tasks.discard(task)
+        self._finishing.discard(task)
         if task.cancelled():
             return
         error = task.exception()
@@ -44,8 +56,8 @@ class TaskOwner:
         """Cancel every task and wait until all have ended (except the one that calls this). Idempotent."""
         self._closed = True
         current = asyncio.current_task()
-        tasks = [task for task in self._tasks if task is not current]
-        for task in tasks:
+        for task in self._tasks - {current}:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        ending = (self._tasks | self._finishing) - {current}
+        if ending:
+            await asyncio.wait(ending)

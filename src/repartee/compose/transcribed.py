@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from repartee.chat import AudioContent, Item, Message, new_id
 from repartee.clock import Clock
+from repartee.compose.tasks import TaskOwner
 from repartee.compose.wrapper import WrapperModel, WrapperSession
 from repartee.errors import ModelError, ModelTimeoutError
 from repartee.models import (
@@ -52,7 +53,8 @@ class Transcribed(WrapperModel):
     Args:
         model: takes text.
         stt: the recogniser.
-        final_timeout_s: how long a commit waits for the last words; then those known so far stand. Default 2.
+        final_timeout_s: how long the last words may take once the caller is quiet; then those known so far stand, and
+            the stream is replaced. Default 2.
     """
 
     def __init__(self, model: RealtimeModel, stt: STT, *, final_timeout_s: float = 2.0) -> None:
@@ -86,9 +88,11 @@ class _TranscribedSession(WrapperSession):
         self._model = model
         self._stream: STTStream | None = None
         self._announced: str | None = None  # the committed item, until it is in the conversation
-        self._waiting: deque[Callable[[], None]] = deque()  # bounded: a commit ends within final_timeout_s
-        self._commit_timer: asyncio.TimerHandle | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Callable[[], None]] = (
+            deque()
+        )  # bounded: the last words come within final_timeout_s
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._tasks = TaskOwner(self._crashed)
         self._closed = False
         self._reset()
 
@@ -102,9 +106,12 @@ class _TranscribedSession(WrapperSession):
         self._samples = 0
         self._rate = 0
         self._committing = False
-        if self._commit_timer is not None:
-            self._commit_timer.cancel()
-            self._commit_timer = None
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
 
     async def aclose(self) -> None:
         self._closed = True
@@ -113,8 +120,7 @@ class _TranscribedSession(WrapperSession):
         if self._stream is not None:
             await self._stream.aclose()
             self._stream = None
-        if self._closing:
-            await asyncio.wait(self._closing)
+        await self._tasks.aclose()
         await super().aclose()
 
     # -- audio in ----------------------------------------------------------------------------------------------
@@ -138,6 +144,9 @@ class _TranscribedSession(WrapperSession):
         if self._stream is not None and self._unsettled:
             self._unsettled = False
             self._flushes += 1
+            self._stop_timer()
+            loop = asyncio.get_running_loop()
+            self._flush_timer = loop.call_later(self._model.final_timeout_s, self._flush_timed_out)
             self._stream.flush()
         elif not self._flushes:
             self._say_interim(endpoint=False)
@@ -157,9 +166,6 @@ class _TranscribedSession(WrapperSession):
             self.settle_audio()
         if not self._flushes:
             self._finish_commit()
-            return
-        loop = asyncio.get_running_loop()
-        self._commit_timer = loop.call_later(self._model.final_timeout_s, self._commit_timed_out)
 
     # -- words -------------------------------------------------------------------------------------------------
 
@@ -178,6 +184,8 @@ class _TranscribedSession(WrapperSession):
             if not self._flushes:
                 return  # its segment was cleared meanwhile
             self._flushes -= 1
+            if not self._flushes:
+                self._stop_timer()
         else:
             self._unsettled = False
         self._interim = Interim("")
@@ -215,8 +223,8 @@ class _TranscribedSession(WrapperSession):
             self.emit(TranscriptCompleted(item_id, text, confidence))
         self._go_on()
 
-    def _commit_timed_out(self) -> None:
-        self._commit_timer = None
+    def _flush_timed_out(self) -> None:
+        self._flush_timer = None
         error = ModelTimeoutError(
             f"the recogniser gave no final words within {self._model.final_timeout_s:g} s; going on with "
             f"what is known of the turn ({len(self._text.split())} words)",
@@ -231,10 +239,9 @@ class _TranscribedSession(WrapperSession):
     def _give_up(self, error: ModelError) -> None:
         """Go on without the recogniser's stream; the next audio opens a new one."""
         if self._stream is not None:
-            stream, self._stream = self._stream, None
-            task = asyncio.get_running_loop().create_task(stream.aclose(), name="transcribed.close_stream")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._tasks.finish(self._stream.aclose(), name="transcribed.close_stream")
+            self._stream = None
+        self._stop_timer()
         self.emit(ErrorOccurred(error, "stt"))
         waited, self._flushes, self._unsettled = bool(self._flushes), 0, False
         if self._interim.text:
@@ -246,6 +253,12 @@ class _TranscribedSession(WrapperSession):
             self._finish_commit()
         elif waited:
             self._say_interim(endpoint=False)
+
+    def _crashed(self, error: Exception) -> None:
+        failure = ModelError(
+            f"closing an STT stream failed with {type(error).__name__}: {error}", stage="stt"
+        )
+        self.emit(ErrorOccurred(failure, "stt"))
 
     # -- what waits for the commit -----------------------------------------------------------------------------
 

@@ -179,5 +179,6 @@ def _options(parts: Parts, mode: TurnMode, detector: TurnDetector | None) -> Tur
         interruption=parts.interruption if parts.interruption is not None else InterruptionOptions(),
         speculation=parts.speculation if parts.speculation is not None else SpeculationOptions(),
         prediction_deadline_s=detector.capabilities.deadline_s if detector is not None else 0.3,
+        transcript_deadline_s=2.5,  # more than `Transcribed` gives the recogniser, which says what it knows by then
         away_after_s=parts.away_after_s,
     )

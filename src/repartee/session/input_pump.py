@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
 
 from repartee.audio import Resampler
-from repartee.errors import ReparteeError
+from repartee.errors import DeviceError, ReparteeError
 from repartee.io import AudioInput
 from repartee.models import RealtimeSession
 from repartee.models.events import ErrorOccurred, RealtimeEvent
+
+if TYPE_CHECKING:
+    from repartee.audio import AudioFrame
 
 __all__ = ["InputOwner", "InputPump"]
 
@@ -37,24 +41,32 @@ class InputPump:
         self._session = session
         self._sample_rate = sample_rate
         self._owner = owner
-        self.ended = False
 
     async def run(self) -> None:
         """Read until the input ends or fails; the conversation goes on in either case."""
+        frames = aiter(self._input)
         resampler: Resampler | None = None
+        while (frame := await self._next(frames)) is not None:
+            mono = frame.to_mono() if frame.channels > 1 else frame
+            if mono.sample_rate != self._sample_rate:
+                if resampler is None or resampler.source_rate != mono.sample_rate:
+                    resampler = Resampler(mono.sample_rate, self._sample_rate)
+                mono = resampler.push(mono)
+            if mono.samples:
+                self._session.append_audio(mono)
+
+    async def _next(self, frames: AsyncIterator[AudioFrame]) -> AudioFrame | None:
         try:
-            async for frame in self._input:
-                mono = frame.to_mono() if frame.channels > 1 else frame
-                if mono.sample_rate != self._sample_rate:
-                    if resampler is None or resampler.source_rate != mono.sample_rate:
-                        resampler = Resampler(mono.sample_rate, self._sample_rate)
-                    mono = resampler.push(mono)
-                if mono.samples:
-                    self._session.append_audio(mono)
+            return await anext(frames)
+        except StopAsyncIteration:
+            return None
         except ReparteeError as error:
             self._owner.tell(ErrorOccurred(error, "input"))
-        finally:
-            self.ended = True
+        except Exception as error:  # whatever a driver raises, the conversation goes on without it
+            failure = DeviceError(f"the audio input failed with {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._owner.tell(ErrorOccurred(failure, "input"))
+        return None
 
     async def aclose(self) -> None:
         """Release the input."""

@@ -337,10 +337,12 @@ class Playback:
             self.ledger.cleared(self.ledger.played_samples)
             self._cleared()
             self._pump()
-        elif self.ledger.unplayed_samples and not self._paused and quiet_s >= _STALL_S - 1e-6:
+        elif not self.ledger.unplayed_samples or self._paused:
+            return  # nothing is awaited: whoever writes or resumes begins to watch again
+        elif quiet_s >= _STALL_S - 1e-6:
             self._stalled()
         else:
-            self._watch()
+            self._rearm(_STALL_S - quiet_s)
 
     def _stalled(self) -> None:
         message = (

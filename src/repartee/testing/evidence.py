@@ -221,7 +221,7 @@ class Evidence:
         source = self.sources[item_id]
         heard = self.heard_samples(item_id)
         words = speech.decode(bytes(source.audio), source.sample_rate)
-        # Of audio that was placed, the rest of a word that was cut off is unknown, and it looks complete.
-        whole = [w.text for w in words if w.end_samples <= heard and (w.complete or not source.placed)]
+        # A last word that is not complete was cut off where the audio ends.
+        whole = [w.text for w in words if w.end_samples <= heard and (w.complete or w is not words[-1])]
         begun = [word.text for word in words if word.start_samples < heard]
         return whole, begun
