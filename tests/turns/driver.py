@@ -70,11 +70,9 @@ class Talk:
         self._told = len(self.log)
         return new
 
-    def timed(self) -> list[tuple[float, do.Action]]:
-        """What was decided since the last look, and when, to the microsecond."""
-        new = [(round(at_s, 6), action) for at_s, action in self.log[self._told :]]
-        self._told = len(self.log)
-        return new
+    def timed(self, since_s: float = 0.0) -> list[tuple[float, do.Action]]:
+        """What was decided since a time, and when, to the microsecond."""
+        return [(round(at_s, 6), action) for at_s, action in self.log if at_s >= since_s]
 
     def times(self, kind: type[do.Action]) -> list[float]:
         """When actions of a kind were decided, over the whole talk."""

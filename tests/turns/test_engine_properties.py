@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from repartee.turns import (
@@ -82,7 +82,6 @@ options = st.builds(
 )
 
 
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(options, steps)
 def test_any_facts_keep_every_rule_and_end(
     options: TurnOptions, steps: list[tuple[float, facts.Fact]]
@@ -93,7 +92,6 @@ def test_any_facts_keep_every_rule_and_end(
     talk.settle_down()
 
 
-@settings(max_examples=100)
 @given(options, steps)
 def test_the_same_facts_give_the_same_actions(
     options: TurnOptions, steps: list[tuple[float, facts.Fact]]
@@ -105,7 +103,6 @@ def test_the_same_facts_give_the_same_actions(
     assert talks[0].log == talks[1].log
 
 
-@settings(max_examples=100)
 @given(options, steps, st.floats(0.0, 2.0))
 def test_a_late_timer_harms_nothing(
     options: TurnOptions, steps: list[tuple[float, facts.Fact]], late_s: float
@@ -119,7 +116,6 @@ def test_a_late_timer_harms_nothing(
     talk.settle_down()
 
 
-@settings(max_examples=150)
 @given(st.floats(0.0, 1e6), steps)
 def test_a_session_that_began_long_ago_goes_on_alike(
     start_s: float, steps: list[tuple[float, facts.Fact]]
@@ -134,7 +130,6 @@ def test_a_session_that_began_long_ago_goes_on_alike(
 
 
 @pytest.mark.parametrize("mode", ["vad", "stt", "model"])
-@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), predicts=st.booleans(), transcribes=st.booleans())
 def test_a_call_answers_each_turn_once(mode: str, seed: int, predicts: bool, transcribes: bool) -> None:
     """A caller, models and a player that behave, but for being slow, failing and saying nothing now and then."""

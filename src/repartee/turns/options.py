@@ -51,7 +51,7 @@ class TurnOptions:
         prepares: the model can prepare an answer that may be thrown away.
         prediction_deadline_s: how long to wait for the end-of-turn model. Default 0.3.
         transcript_deadline_s: how long to wait for the words of a turn that is over; in mode ``"model"``, for the
-            model to begin its answer. Default 1.5.
+            model to begin its answer. Default 2.5.
         response_deadline_s: how long an answer may take until it is heard. Default 30.
         tool_deadline_s: how long functions may run before the agent counts as idle again. Default 120.
         clear_deadline_s: how long the output may take to say where it stopped. Default 0.5.
@@ -87,9 +87,13 @@ class TurnOptions:
             "clear_deadline_s",
             "max_turn_s",
         ):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.away_after_s is not None and self.away_after_s <= 0:
-            raise ConfigurationError("away_after_s must be above 0, or None for never")
+        if self.away_after_s is not None and not self.away_after_s > 0:
+            raise ConfigurationError(
+                f"away_after_s is {self.away_after_s}; it must be above 0, or None for never"
+            )
+        if self.min_turn_ms < 0:
+            raise ConfigurationError(f"min_turn_ms is {self.min_turn_ms}; it must be 0 or more")
         if self.queue_max < 1:
             raise ConfigurationError("queue_max must be 1 or more")
