@@ -22,7 +22,6 @@ from repartee import Agent, AgentSession, AudioFrame
 from repartee.models.events import OutputStarted, StageReached, TranscriptCompleted
 from repartee.observe import LatencyView, TurnLatency
 from repartee.plugins import local
-from repartee.plugins.local.functions import BUILTIN_TOOLS
 from repartee.transports.file import FileInput, PlayedFile, RecordingOutput
 from repartee.turns import FixedEndpointing, SpeculationOptions
 
@@ -88,7 +87,11 @@ class Turns:
     ) -> dict[str, float]:
         """One turn's figures."""
         loop_minus_session = asyncio.get_running_loop().time() - self.session.now
-        assert played.speech_end_samples is not None and microphone.started_s is not None and ear.first_s is not None
+        assert (
+            played.speech_end_samples is not None
+            and microphone.started_s is not None
+            and ear.first_s is not None
+        )
         end_s = microphone.started_s + played.speech_end_samples / microphone.sample_rate - loop_minus_session
         heard_s = ear.first_s - loop_minus_session
         stages = turn.stages
@@ -132,10 +135,10 @@ async def main() -> None:
         if detector is None:
             model = local.RealtimeModel(turn_detection=None)
             session = AgentSession(
-                llm=model, vad=local.VAD(), endpointing=endpointing, speculation=speculation, tools=BUILTIN_TOOLS
+                llm=model, vad=local.VAD(), endpointing=endpointing, speculation=speculation
             )
         else:
-            session = AgentSession(llm=local.RealtimeModel(), tools=BUILTIN_TOOLS)
+            session = AgentSession(llm=local.RealtimeModel())
         await session.model.prewarm()
         rows = await Turns(session).run(files)
         await session.model.aclose()

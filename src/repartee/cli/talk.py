@@ -106,17 +106,16 @@ async def _talk(args: argparse.Namespace) -> int:
 
 def _session(args: argparse.Namespace) -> AgentSession:
     from repartee.plugins import local
-    from repartee.plugins.local.functions import BUILTIN_TOOLS
 
     if args.text:
-        return AgentSession(llm=local.LLM(args.llm), tools=BUILTIN_TOOLS, user_away_timeout_s=None)
+        return AgentSession(llm=local.LLM(args.llm), user_away_timeout_s=None)
     if args.silence_ms is None:
         model = local.RealtimeModel(llm=args.llm, stt=args.stt, tts=args.tts)
     else:
         silence = FixedEndpointing(args.silence_ms)
         model = local.RealtimeModel(llm=args.llm, stt=args.stt, tts=args.tts, turn_detection=None)
-        return AgentSession(llm=model, tools=BUILTIN_TOOLS, endpointing=silence, vad=local.VAD())
-    return AgentSession(llm=model, tools=BUILTIN_TOOLS)
+        return AgentSession(llm=model, endpointing=silence, vad=local.VAD())
+    return AgentSession(llm=model)
 
 
 def _paths(args: argparse.Namespace) -> list[str]:

@@ -64,6 +64,7 @@ class Conversing(RealtimeModel):
         self.llm = llm
         self.first_token_timeout_s = first_token_timeout_s
         self.stall_timeout_s = stall_timeout_s
+        self.default_tools = llm.default_tools
         inner = llm.capabilities
         self.capabilities = RealtimeCapabilities(
             tools=inner.tools,

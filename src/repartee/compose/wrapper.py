@@ -114,6 +114,7 @@ class WrapperModel(RealtimeModel):
     def __init__(self, model: RealtimeModel) -> None:
         self.model = model
         self.capabilities = model.capabilities
+        self.default_tools = model.default_tools
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         return self.model.chat(request)

@@ -101,6 +101,9 @@ class LLM(ABC):
 
     capabilities: LLMCapabilities = LLMCapabilities()
 
+    default_tools: tuple[FunctionTool, ...] = ()
+    """Functions that it is lost without; a session offers them unless it is given tools of its own."""
+
     @abstractmethod
     def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """Answer a conversation, in pieces. Closing the generator cancels the answer at the provider.

@@ -59,7 +59,8 @@ class AgentSession:
         vad: finds speech. Default: the one that ``repartee[local]`` brings, where one is needed.
         turn_detection: who says that a turn is over: an end-of-turn model (such as ``EnglishModel()``), ``"vad"``,
             ``"stt"``, ``"realtime_llm"`` or ``"manual"``. Default: the model's own where it has one, else ``"vad"``.
-        tools: functions that any agent of this session may call.
+        tools: functions that any agent of this session may call. Default: those that the model brings along (the local
+            one has the time, sums, timers and the like); ``()`` for none.
         endpointing: how long silence must last. Default: by the end-of-turn model's probability, or 500 ms.
         interruption: whether and how the user may interrupt.
         speculation: whether answers are prepared before the turn is over.
@@ -81,7 +82,7 @@ class AgentSession:
         tts: TTS | None = None,
         vad: VAD | None = _UNSET,
         turn_detection: TurnDetection = None,
-        tools: Sequence[FunctionTool] = (),
+        tools: Sequence[FunctionTool] | None = None,
         endpointing: Endpointing | None = None,
         interruption: InterruptionOptions | None = None,
         speculation: SpeculationOptions | None = None,
@@ -95,7 +96,7 @@ class AgentSession:
             raise ConfigurationError(f"max_tool_steps is {max_tool_steps}; it must be 0 or more")
         if tool_timeout_s <= 0:
             raise ConfigurationError(f"tool_timeout_s is {tool_timeout_s}; it must be above 0")
-        tool_table(tools)
+        tool_table(tools or ())
         self.model: RealtimeModel = compose(
             Parts(
                 llm,
@@ -113,7 +114,7 @@ class AgentSession:
         )
         self.userdata = userdata
         self.log = SessionLog()
-        self._tools = tuple(tools)
+        self._tools = tuple(tools) if tools is not None else self.model.default_tools
         self._max_tool_steps = max_tool_steps
         self._tool_timeout_s = tool_timeout_s
         self._history = ChatContext()
@@ -150,7 +151,13 @@ class AgentSession:
     @property
     def tools(self) -> tuple[FunctionTool, ...]:
         """The functions that the model may call now."""
-        return self._tools + (self._agent.tools if self._agent is not None else ())
+        return self._tools_with(self._agent)
+
+    def _tools_with(self, agent: Agent | None) -> tuple[FunctionTool, ...]:
+        """The session's, less those that the agent has a function of the same name for, and the agent's."""
+        own = agent.tools if agent is not None else ()
+        names = {tool.name for tool in own}
+        return (*(tool for tool in self._tools if tool.name not in names), *own)
 
     @property
     def now(self) -> float:
@@ -210,7 +217,7 @@ class AgentSession:
             raise ConfigurationError("there is an audio_input, but nothing that hears: pass stt=")
         if audio_output is not None and not able.audio_output:
             raise ConfigurationError("there is an audio_output, but nothing that speaks: pass tts=")
-        tool_table((*self._tools, *(agent.tools if agent is not None else ())))
+        tool_table(self._tools_with(agent))
         self._agent = agent if agent is not None else Agent()
         self._live = live = _Live(self, audio_output, text_output)
         try:
@@ -258,7 +265,7 @@ class AgentSession:
     def update_agent(self, agent: Agent) -> None:
         """Let another agent go on with this conversation: its instructions and tools count from the next reply."""
         live = self._need_live()
-        tool_table((*self._tools, *agent.tools))
+        tool_table(self._tools_with(agent))
         self._agent = agent
         live.session.update(self.session_options(live.session.options.modalities))
 

@@ -37,6 +37,7 @@ from repartee.plugins.local.engine import (
     acquire,
     hold_for,
 )
+from repartee.plugins.local.functions import BUILTIN_TOOLS
 from repartee.plugins.local.persona import (
     DONT_KNOW,
     FEW_SHOT,
@@ -87,6 +88,7 @@ class LLM(AbstractLLM):
     """
 
     capabilities = LLMCapabilities(tools=True, parallel_tool_calls=False, images=False, speculation=True)
+    default_tools = BUILTIN_TOOLS
 
     def __init__(
         self,
