@@ -191,7 +191,13 @@ class _ConversingSession(RealtimeSession):
             reason = "the session is closed" if self._closed else "another response is live; wait for its end"
             self._end(response, "failed", "conversation_already_has_active_response", UsageError(reason))
             return
-        response.task = self._tasks.spawn(self._answer(response), name=f"conversing.{response.id}")
+        # The conversation as it is now: by the time the task runs, a draft's user message may be in it.
+        try:
+            request = None if options.say is not None else self._request(self._context_of(options), options)
+        except UsageError as error:  # two items of one id
+            self._end(response, "failed", "invalid_request", error)
+            return
+        response.task = self._tasks.spawn(self._answer(response, request), name=f"conversing.{response.id}")
 
     def release_response(self, request_id: str) -> None:
         for response in self._live.values():
@@ -239,13 +245,11 @@ class _ConversingSession(RealtimeSession):
             context.insert(options.draft)
         return context
 
-    async def _answer(self, response: _Response) -> None:
-        options = response.options
+    async def _answer(self, response: _Response, request: ChatRequest | None) -> None:
         try:
-            if options.say is not None:
-                self._text(response, options.say)
+            if request is None:
+                self._text(response, response.options.say or "")
             else:
-                request = self._request(self._context_of(options), options)
                 async with aclosing(self._model.llm.chat(request)) as chunks:
                     await self._read(response, chunks)
             self._end(response, "completed")
@@ -347,7 +351,7 @@ class _ConversingSession(RealtimeSession):
             while len(self._finished_drafts) >= _DRAFTS_MAX:  # the oldest was forgotten by its owner
                 del self._finished_drafts[next(iter(self._finished_drafts))]
             self._finished_drafts[response.options.request_id] = response
-        if error is not None and not isinstance(error, UsageError) and response.held is None:
+        if error is not None and reason == "llm_failed" and response.held is None:
             self.emit(ErrorOccurred(error, "llm"))
         self.emit(ResponseDone(response.id, status, reason, error, response.usage))
         if response.in_band and response.held is None:

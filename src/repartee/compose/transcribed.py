@@ -65,6 +65,7 @@ class Transcribed(WrapperModel):
             model.capabilities,
             audio_input=True,
             transcription=True,
+            settles=True,
             input_sample_rate=stt.capabilities.sample_rate,
         )
 

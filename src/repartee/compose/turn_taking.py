@@ -79,14 +79,14 @@ class TurnTaking(WrapperModel):
             raise ConfigurationError(
                 "this model does not take turns by itself: choose mode 'vad' and pass a VAD"
             )
-        if options.mode == "stt" and not able.transcription:
+        if options.mode == "stt" and not able.settles:
             raise ConfigurationError("mode 'stt' needs a recogniser: wrap the model in Transcribed first")
         self.vad = vad
         self.turn_detection = turn_detection
         self.options = replace(
             options,
             predicts=turn_detection is not None and options.mode == "vad",
-            transcribes=able.transcription,
+            transcribes=able.settles,
             prepares=able.drafts,
         )
         self.gate = gate if gate is not None else SpeechGateOptions()
@@ -445,13 +445,15 @@ class _TurnTakingSession(WrapperSession):
 
     def _interim(self, event: ev.InterimTranscript) -> None:
         """Interim words; where the recogniser finds the turns, they are the speech, too."""
-        self.emit(event)
         now = self.clock.now()
-        if event.settled:
-            self._times.words_settled(now)
-        endpoint = event.endpoint and self._options.mode == "stt"
-        if self._options.mode == "stt" and event.text and not self._engine.turn_open:
+        by_words = self._options.mode == "stt"
+        if by_words and event.text and not self._engine.turn_open:
             self.feed(facts.SpeechBegan(now))
+            event = replace(event, item_id=next(reversed(self._turn_items.values()), event.item_id))
+        self.emit(event)
+        if event.settled:
+            self._words_s = now
+        endpoint = by_words and event.endpoint
         if endpoint:
             self.feed(facts.SpeechEnded(now))
         self.feed(facts.Heard(event.text, event.settled, endpoint))

@@ -59,7 +59,9 @@ class RealtimeCapabilities(LLMCapabilities):
     audio_output: bool = False
     """Gives `AudioDelta`s."""
     transcription: bool = False
-    """Gives interim and final transcripts of the user's audio."""
+    """Gives final transcripts of the user's audio, perhaps only once the turn is committed."""
+    settles: bool = False
+    """Takes `RealtimeSession.settle_audio`: gives the words of a turn while it is open (`InterimTranscript`)."""
     turn_detection: bool = False
     """Decides by itself when a turn is over, and answers it."""
     truncation: bool = False

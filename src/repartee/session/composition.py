@@ -148,6 +148,10 @@ def _mode(parts: Parts, model: RealtimeModel) -> TurnMode:
                 "two turn detections contradict each other: the model has its own; build it with turn_detection=None "
                 "to use the session's"
             )
+        if not able.transcription:
+            raise ConfigurationError(
+                "an end-of-turn model goes by the words, and this model gives none: pass stt=, or turn_detection='vad'"
+            )
         return "vad"
     match wanted:
         case "manual" | "vad":
