@@ -375,7 +375,7 @@ async def test_a_realtime_model_that_takes_its_own_turns() -> None:
         await scene.until(9)
     # The first turn is committed at 2.3 s, answered from 2.5 s; the next is heard to begin at 3.8 s.
     assert scene.times(ev.OutputClear) == [3800]
-    assert scene.spans_ms[0] == (2500, 3800)
+    assert scene.spans_ms[0] == (2500.0, 3800.0)
     assert scene.said == [
         ("user", BOOK),
         ("assistant", "Sure, for how many people shall–"),
@@ -406,7 +406,7 @@ async def test_half_cascade() -> None:
     )
     async with Scene(model=model, stt=None, vad=None) as scene:
         await scene.until(9)
-    assert [u.text for u in scene.tts.utterances][0] == "Sure, "
+    assert next(u.text for u in scene.tts.utterances) == "Sure, "
     assert scene.said[0] == ("user", BOOK)
     assert scene.said[1][1].startswith("Sure, for how many")
     assert scene.said[1][1].endswith("–")

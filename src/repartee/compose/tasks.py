@@ -20,8 +20,8 @@ class TaskOwner:
 
     def __init__(self, on_crash: Callable[[Exception], None]) -> None:
         self._on_crash = on_crash
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._finishing: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in order, so that they end in order
+        self._finishing: dict[asyncio.Task[Any], None] = {}
         self._closed = False
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
@@ -36,16 +36,16 @@ class TaskOwner:
         self._run(coroutine, name, self._finishing)
 
     def _run(
-        self, coroutine: Coroutine[Any, Any, Any], name: str, kept: set[asyncio.Task[Any]]
+        self, coroutine: Coroutine[Any, Any, Any], name: str, kept: dict[asyncio.Task[Any], None]
     ) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        kept.add(task)
+        kept[task] = None
         task.add_done_callback(self._done)
         return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        self._finishing.discard(task)
+        self._tasks.pop(task, None)
+        self._finishing.pop(task, None)
         if task.cancelled():
             return
         error = task.exception()
@@ -56,8 +56,9 @@ class TaskOwner:
         """Cancel every task and wait until all have ended (except the one that calls this). Idempotent."""
         self._closed = True
         current = asyncio.current_task()
-        for task in self._tasks - {current}:
+        running = [task for task in self._tasks if task is not current]
+        for task in running:
             task.cancel()
-        ending = (self._tasks | self._finishing) - {current}
+        ending = [*running, *(task for task in self._finishing if task is not current)]
         if ending:
             await asyncio.wait(ending)

@@ -452,7 +452,7 @@ class _TurnTakingSession(WrapperSession):
             event = replace(event, item_id=next(reversed(self._turn_items.values()), event.item_id))
         self.emit(event)
         if event.settled:
-            self._words_s = now
+            self._times.words_settled(now)
         endpoint = by_words and event.endpoint
         if endpoint:
             self.feed(facts.SpeechEnded(now))
