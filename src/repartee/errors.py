@@ -13,6 +13,9 @@
     ├── ModelError                          theirs: a model failed; says the stage and whether a retry can help
     │   ├── ModelConnectionError            it could not be reached, or the connection broke
     │   └── ModelTimeoutError               it did not answer within its deadline
+    ├── ProtocolError                       an event that the Realtime protocol doesn't allow; names code and field
+    │   ├── LocalProtocolError              ours: we were about to send it; nothing was sent or changed
+    │   └── RemoteProtocolError             theirs: the far end sent it
     └── ToolError                           a tool failed in a way that the model may be told
 
 A *usage* error is final until the caller changes something; a *model* error may pass by itself. Each message names
@@ -106,6 +109,38 @@ class ModelConnectionError(ModelError):
 
 class ModelTimeoutError(ModelError):
     """The model did not answer within its deadline."""
+
+
+class ProtocolError(ReparteeError):
+    """An event that the Realtime protocol doesn't allow, at least not now.
+
+    Args:
+        message: what was wrong and what would be right.
+        code: the protocol's own code (``"invalid_value"``, ``"item_create_duplicate_item_id"``).
+        param: the field at fault, as a path (``"session.audio.input.format.rate"``). Default: none.
+        event_id: the id of the client event at fault. Default: none, or not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "invalid_value",
+        param: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+        self.event_id = event_id
+
+
+class LocalProtocolError(ProtocolError):
+    """Ours: the event was about to be sent. It was not, and nothing was changed."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """Theirs: the far end sent what it may not, or what nobody can read."""
 
 
 class ToolError(ReparteeError):

@@ -66,7 +66,12 @@ MACHINE_BANS = (
 )
 """What a pure machine (floor 1) may not import: no clock, no task, no I/O, no chance."""
 
-THIRD_PARTY: dict[str, set[str]] = {}
+THIRD_PARTY: dict[str, set[str]] = {
+    # A Struct is made by its base class when the module is read, so the wire's types can't wait for a function. Only
+    # what speaks the protocol imports them, never `repartee` itself.
+    "repartee.protocol.codec": {"msgspec", "pybase64"},
+    "repartee.protocol.model": {"msgspec"},
+}
 """Third-party packages that a module of floors 0 to 3 may import at its top: module → packages, with the reason."""
 
 
