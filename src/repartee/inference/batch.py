@@ -166,6 +166,7 @@ class Batcher(Generic[I, R]):
         self._condition = threading.Condition(self._lock)
         self._ready: deque[BatchStream[I, R]] = deque()
         self._wake_at = 0  # at how many ready streams the worker wants to be woken; 0: it is not waiting
+        self._backlog = False  # whether the last batch left ready streams over, which have waited enough
         self._streams: dict[int, BatchStream[I, R]] = {}
         self._worker: Worker | None = None
         self._ending: Worker | None = None  # the last one that was told to end
@@ -257,7 +258,6 @@ class Batcher(Generic[I, R]):
         """The next batch: (stream, epoch, item) of each ready stream; None when the worker shall end."""
         ready = self._ready
         with self._lock:
-            fresh = not ready  # else there is a backlog, which has waited enough
             while not ready:
                 if worker.stopping:
                     return None
@@ -265,7 +265,7 @@ class Batcher(Generic[I, R]):
                 self._condition.wait()
             count = len(self._streams)
             enough = min(self._enough, count)
-            if fresh and len(ready) < enough:
+            if not self._backlog and len(ready) < enough:
                 self._wake_at = enough
                 self._condition.wait(min(self._gather_max_s, self._gather_per_stream_s * (count - 1)))
             self._wake_at = 0
@@ -282,6 +282,7 @@ class Batcher(Generic[I, R]):
                 if stream.pending:
                     stream.queued = True
                     ready.append(stream)
+            self._backlog = bool(ready)
             return batch
 
     def _run_batch(self, slots: list[int], items: list[I]) -> list[R | _Failure]:
