@@ -1,0 +1,183 @@
+"""`TTS`: speech of OpenAI and everyone who speaks its API, streamed as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from repartee.audio import AudioFrame
+from repartee.errors import ConfigurationError, ModelError
+from repartee.models import TTS as AbstractTTS
+from repartee.models import SpeechChunk, TTSCapabilities
+from repartee.plugins.openai.client import Client
+from repartee.plugins.openai.messages import clean_text
+from repartee.plugins.openai.server import EntraToken
+
+__all__ = ["TTS"]
+
+INPUT_CHARS_MAX = 4096
+"""Of one request (API reference, "Create speech": ``input``)."""
+_NOT_PCM = {
+    b"RIFF": "WAV",
+    b"ID3": "MP3",
+    b"OggS": "Ogg",
+    b"fLaC": "FLAC",
+    b"\xff\xfb": "MP3",
+    b"\xff\xf3": "MP3",
+}
+
+
+class TTS(AbstractTTS):
+    """A voice behind OpenAI's speech API, shared by any number of sessions.
+
+    The audio comes as raw PCM16 mono, so that its first bytes can be played. Words have no times here.
+
+    Args:
+        model: its name at the server. Default: ``gpt-4o-mini-tts``. OpenAI has announced that its models for this
+            API, this one included, end on 2027-01-06; other servers' go on.
+        voice: default: ``marin``.
+        speed: 0.25 to 4. Default: the voice's own, 1.
+        instructions: how to speak, for models that take some. Default: none.
+        sample_rate: of the PCM that the server gives, in Hz. Default: 24000, which is OpenAI's.
+        api_key: default: the environment variable ``OPENAI_API_KEY`` (for Azure ``AZURE_OPENAI_API_KEY``).
+        base_url: another server than OpenAI's; for Azure the resource. Default: ``OPENAI_BASE_URL``, else OpenAI's.
+        organization: of OpenAI. Default: the key's own.
+        project: of OpenAI. Default: the key's own.
+        azure_deployment: Azure's name for the model; makes it Azure.
+        entra_token: a Microsoft Entra token instead of a key, or a function that gets one; makes it Azure.
+        api_version: of Azure's dated API; makes it Azure.
+        timeout_s: how long the server may take for the next piece of audio. Default: 10.
+        max_retries: how often a request is asked again as long as no audio came of it. Default: 2.
+
+    Raises:
+        ConfigurationError: an argument is out of range, contradicts another, or is missing.
+        MissingDependencyError: the package ``openai`` is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str = "gpt-4o-mini-tts",
+        *,
+        voice: str = "marin",
+        speed: float | None = None,
+        instructions: str | None = None,
+        sample_rate: int = 24_000,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        azure_deployment: str | None = None,
+        entra_token: EntraToken | None = None,
+        api_version: str | None = None,
+        timeout_s: float = 10.0,
+        max_retries: int = 2,
+    ) -> None:
+        if speed is not None and not 0.25 <= speed <= 4:
+            raise ConfigurationError(f"speed is {speed!r}; it must be from 0.25 to 4")
+        if not voice:
+            raise ConfigurationError("voice is empty: name one of the server's, such as 'marin'")
+        AudioFrame(b"", sample_rate)  # refuses a rate that no frame can have
+        self._client = Client(
+            "tts",
+            model,
+            api_key=api_key,
+            base_url=base_url,
+            organization=organization,
+            project=project,
+            azure_deployment=azure_deployment,
+            entra_token=entra_token,
+            api_version=api_version,
+            timeout_s=timeout_s,
+            max_retries=max_retries,
+        )
+        self.model = self._client.model
+        self.voice = voice
+        self._options: dict[str, Any] = {"response_format": "pcm"}
+        if speed is not None:
+            self._options["speed"] = speed
+        if instructions:
+            self._options["instructions"] = instructions
+        # Each piece is a request of its own, and the voice minds where a sentence goes: a clause at least.
+        self.capabilities = TTSCapabilities(sample_rate=sample_rate, word_times=False, min_words=4)
+
+    def __repr__(self) -> str:
+        return f"openai.TTS({self.model!r}, voice={self.voice!r} at {self._client.server.host})"
+
+    async def synthesize(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        """Speak one piece of text; the first audio is given as soon as it is there.
+
+        Raises:
+            ModelError: the server failed, refused, or gave something that is not PCM.
+            StateError: the voice is closed.
+        """
+        position = 0
+        for piece in _pieces(clean_text(text)):
+            results = self._client.results(lambda piece=piece: self._speak(piece))  # type: ignore[misc]
+            try:
+                async for data in results:
+                    frame = AudioFrame(data, self.capabilities.sample_rate, position_samples=position)
+                    position = frame.end_samples
+                    yield SpeechChunk(frame)
+            finally:
+                await results.aclose()
+
+    async def prewarm(self) -> None:
+        """Open a connection, which is kept.
+
+        Raises:
+            ModelError: the server can't be reached, or refuses the key.
+        """
+        await self._client.prewarm()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _speak(self, text: str) -> AsyncGenerator[bytes, None]:
+        """Whole samples, as they come."""
+        odd = b""
+        given = False
+        speech = self._client.api.audio.speech.with_streaming_response
+        async with speech.create(input=text, model=self.model, voice=self.voice, **self._options) as response:
+            async for data in response.iter_bytes():
+                data = odd + data
+                if not given and len(data) >= 4:
+                    self._check_pcm(data, response.headers.get("content-type", ""))
+                whole = len(data) - len(data) % 2
+                odd = data[whole:]
+                if whole:
+                    given = True
+                    yield data[:whole]
+        if not given:
+            raise ModelError(
+                f"{self._client.server.host} gave no audio for {len(text)} characters of text",
+                stage="tts",
+                provider="openai",
+                code="no_audio",
+            )
+
+    def _check_pcm(self, data: bytes, content_type: str) -> None:
+        kind = next((name for magic, name in _NOT_PCM.items() if data.startswith(magic)), "")
+        if not kind and content_type.startswith(("application/json", "text/")):
+            kind = content_type.partition(";")[0]
+        if kind:
+            raise ModelError(
+                f"{self._client.server.host} gave {kind} instead of raw PCM: it must know response_format 'pcm'",
+                stage="tts",
+                provider="openai",
+                recoverable=False,
+                code="invalid_response",
+            )
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in as many requests as it needs, cut between words; none if there is nothing to say."""
+    pieces = []
+    rest = text.strip()
+    while rest:
+        cut = len(rest)
+        if cut > INPUT_CHARS_MAX:
+            cut = rest.rfind(" ", 1, INPUT_CHARS_MAX) + 1 or INPUT_CHARS_MAX
+        pieces.append(rest[:cut].strip())
+        rest = rest[cut:].strip()
+    return [piece for piece in pieces if any(character.isalnum() for character in piece)]
