@@ -258,7 +258,7 @@ class _SpokenSession(WrapperSession):
             speech.task.cancel()
         for piece in speech.pieces:
             if not isinstance(piece, tuple) and not isinstance(piece, ResponseDone):
-                self._emit_tail(piece)
+                self._emit_tail(piece, cut=True)
         self.emit(done)
 
     def _stop(self, speech: _Speech, reason: str) -> None:
@@ -266,15 +266,16 @@ class _SpokenSession(WrapperSession):
         usage = done.usage if done is not None else ResponseDone(speech.response_id).usage
         self._finish(speech, ResponseDone(speech.response_id, "cancelled", reason, None, usage))
 
-    def _emit_tail(self, event: RealtimeEvent) -> None:
-        """An event about a finished item, which now is known to be speech."""
+    def _emit_tail(self, event: RealtimeEvent, *, cut: bool = False) -> None:
+        """An event about a finished item, which now is known to be speech; ``cut``: not all of it was spoken."""
         if isinstance(event, ItemDone | OutputItemDone) and isinstance(event.item, Message):
             alignment = self._alignments.get(event.item.id)
             duration_ms = None
             if alignment is not None:
                 alignment.close()
                 duration_ms = round(alignment.audio_ms)
-            event = replace(event, item=_as_audio(event.item, duration_ms))
+            item = _as_audio(event.item, duration_ms)
+            event = replace(event, item=replace(item, status="incomplete") if cut else item)
         self.emit(event)
 
     # -- speaking ----------------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ class Playback:
         self._resampler: Resampler | None = None
         self._resampled_item = ""
         self._paused = False
-        self._clears = 0
+        self._clears = 0  # that the output has not answered yet
+        self._late_clears = 0  # that it had not answered when they were given up
         self._said: tuple[str, str] = ("", "")
         self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Event | None = None
@@ -170,6 +171,7 @@ class Playback:
                 self._resampler = None
         if account is not None:
             self.ledger.close(account)
+            self._notice()  # all of it may have been heard before that was known to be all
 
     def _audio(self, event: AudioDelta) -> None:
         playing = self._of(event.response_id)
@@ -233,7 +235,10 @@ class Playback:
 
     def _on_position(self, position: PlaybackPosition) -> None:
         before = self.ledger.played_samples
-        if position.cleared:
+        if position.cleared and self._late_clears:
+            self._late_clears -= 1  # of a clear that is over: what was written since is not concerned
+            self.ledger.played(position.position_samples)
+        elif position.cleared:
             self._clears = max(0, self._clears - 1)
             self.ledger.cleared(position.position_samples)
             self._notice()
@@ -290,12 +295,19 @@ class Playback:
                 self._output.resume()  # there is nothing to clear, which would have ended the pause
             self._owner.playback_report(PlaybackFinished(response_id, interrupted=True))
             return
+        self._drop(playing)
+        self._clear_output()
+
+    def _drop(self, playing: _Playing) -> None:
         playing.clearing = True
         playing.pending.clear()
         playing.pending_s = 0.0
+
+    def _clear_output(self) -> None:
+        self._paused = False
         self._clears += 1
         self._output.clear()
-        if playing.clearing and playing.response_id in self._playing:
+        if self._clears:
             self._rearm(_CLEAR_S)
 
     def _cleared(self) -> None:
@@ -333,6 +345,7 @@ class Playback:
         self._timer = None
         quiet_s = self._clock.now() - self._progress_s
         if self._clears:
+            self._late_clears += self._clears
             self._clears = 0
             self.ledger.cleared(self.ledger.played_samples)
             self._cleared()
@@ -351,11 +364,8 @@ class Playback:
         self._on_error(DeviceError(message))
 
     def _on_error(self, error: ReparteeError) -> None:
-        """The output failed: what it held was not heard."""
+        """The output failed: what it holds must not be heard, should it go on."""
         self._owner.tell(ErrorOccurred(error, "output"))
-        for playing in tuple(self._playing.values()):
-            playing.clearing = True
-            playing.pending.clear()
-        self._clears = 0
-        self.ledger.cleared(self.ledger.played_samples)
-        self._cleared()
+        for playing in self._playing.values():
+            self._drop(playing)
+        self._clear_output()
