@@ -107,6 +107,11 @@ class PortAudioDevice:
         self._on_stopped: Callable[[str], None] | None = None
 
     def start(self, on_block: OnBlock, on_stopped: Callable[[str], None]) -> None:
+        """Open the stream; see `SoundDevice`.
+
+        Raises:
+            DeviceError: it can't be opened.
+        """
         self._on_block, self._on_stopped = on_block, on_stopped
         self._stopping = False
         try:
@@ -126,6 +131,7 @@ class PortAudioDevice:
             raise DeviceError(f"the microphone and loudspeaker can't be opened: {_reason(error)}") from error
 
     def stop(self) -> None:
+        """Close the stream; see `SoundDevice`."""
         self._stopping = True
         stream, self._stream = self._stream, None
         if stream is not None:

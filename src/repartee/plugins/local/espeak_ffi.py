@@ -74,11 +74,11 @@ _Callback = ctypes.CFUNCTYPE(
 class EspeakSettings:
     """How it speaks."""
 
-    voice: str = "en-us"
+    voice: str = "en-us+f2"
     """A language or voice (``"en-us"``, ``"de"``, ``"en-gb"``), with a variant where wanted (``"en-us+f3"``)."""
-    rate_wpm: int = 165
+    rate_wpm: int = 160
     """Words a minute, 80 to 450."""
-    pitch: int = 45
+    pitch: int = 40
     """0 to 99."""
     pitch_range: int = 50
     """0 (monotone) to 99."""

@@ -62,6 +62,8 @@ def _thread() -> ThreadPoolExecutor:
 
 _AUDIBLE = 32
 """-60 dBFS: below it is silence. The breath of an initial h lies above."""
+_OPEN_PAUSE_MS = 40.0
+"""Kept after a text that just ends."""
 _LEAD_MS = 2.0
 """Kept of the silence before the first sound."""
 
@@ -78,7 +80,7 @@ class EspeakVoice(LocalVoice):
         MissingDependencyError: the engine is not installed.
     """
 
-    piece_characters = 200
+    piece_characters = 120
 
     def __init__(self, settings: EspeakSettings, *, closing_pause_ms: float) -> None:
         engine = espeak()
@@ -98,18 +100,18 @@ class EspeakVoice(LocalVoice):
         self._engine.speak("a", self._settings, lambda block, marks: False)
 
     def speak(self, text: str, *, first: bool, last: bool, emit: Emit) -> None:
-        pause_ms = self._pause_ms(text) if last else None
+        pause_ms = self._pause_ms(text, last=last)
         piece = _Piece(text, self.capabilities.sample_rate, emit, trim_lead=first, pause_ms=pause_ms)
         self._engine.speak(text, self._settings, piece.take)
         piece.finish()
 
-    def _pause_ms(self, text: str) -> float:
+    def _pause_ms(self, text: str, *, last: bool) -> float | None:
+        """The longest silence that is kept after a piece; ``None``: the engine's own."""
         # The engine pauses 300 ms after a sentence, 150 ms after a comma, and 300 ms after text that just ends,
         # though more of the same clause may follow that.
-        end = text.rstrip().rstrip("\"'”’)]")[-1:]
-        return (
-            self._closing_pause_ms if end in tuple(".,;:!?…。！？，—–") else min(40.0, self._closing_pause_ms)
-        )
+        if text.rstrip().rstrip("\"'”’)]")[-1:] in tuple(".,;:!?…。！？，—–"):
+            return self._closing_pause_ms if last else None
+        return min(_OPEN_PAUSE_MS, self._closing_pause_ms) if last else 0.0
 
 
 class _Piece:
