@@ -45,7 +45,7 @@ def ignore(_: object) -> None:
 def test_batch_gives_what_single_windows_give() -> None:
     names = ["lights_slt", "river_rms", "timer_awb", "dinner_kal16"]
     pcm = [sample(name).audio.data for name in names]
-    alone, together = _Silero(DATA / "silero_vad.onnx"), _Silero(DATA / "silero_vad.onnx")
+    alone, together = _Silero(DATA / "silero_vad_16k.onnx"), _Silero(DATA / "silero_vad_16k.onnx")
     for k in range(40):
         windows = [_Window(data[k * 1024 :][:1024], MODEL_RATE, k, k == 0) for data in pcm]
         singly = [alone.run([slot], [window])[0].probability for slot, window in enumerate(windows)]
@@ -56,11 +56,11 @@ def test_batch_gives_what_single_windows_give() -> None:
 
 
 def test_more_streams_than_rows_at_first() -> None:
-    model = _Silero(DATA / "silero_vad.onnx")
+    model = _Silero(DATA / "silero_vad_16k.onnx")
     data = sample("lights_slt").audio.data
     first = [model.run([3], [_Window(data[k * 1024 :][:1024], MODEL_RATE, k, k == 0)]) for k in range(30)]
     model.run([200], [_Window(bytes(1024), MODEL_RATE, 0, True)])  # the rows grow; what they held stays
-    other = _Silero(DATA / "silero_vad.onnx")
+    other = _Silero(DATA / "silero_vad_16k.onnx")
     same = [other.run([3], [_Window(data[k * 1024 :][:1024], MODEL_RATE, k, k == 0)]) for k in range(31)]
     assert first == same[:30]
     assert model.run([3], [_Window(data[30 * 1024 :][:1024], MODEL_RATE, 30, False)]) == same[30]
@@ -72,7 +72,7 @@ def test_rates_in_one_batch() -> None:
     voice = sample("weather_slt")
     by_rate = {rate: resample(voice.audio, rate).data for rate in (8000, 24_000, 48_000)}
     by_rate[MODEL_RATE] = voice.audio.data
-    model = _Silero(DATA / "silero_vad.onnx")
+    model = _Silero(DATA / "silero_vad_16k.onnx")
     decisions: dict[int, list[bool]] = {rate: [] for rate in by_rate}
     for k in range(voice.audio.samples // 512 - 1):
         windows = [
@@ -117,7 +117,7 @@ def test_converter_suppresses_what_would_alias() -> None:
 
 
 def test_state_starts_anew_after_long_quiet() -> None:
-    model = _Silero(DATA / "silero_vad.onnx")
+    model = _Silero(DATA / "silero_vad_16k.onnx")
     quiet = _Window(bytes(1024), MODEL_RATE, 0, False)
     model.run([0], [quiet._replace(fresh=True)])
     for _ in range(QUIET_RESET_MS // 32 - 2):
@@ -137,7 +137,7 @@ def test_state_starts_anew_after_long_quiet() -> None:
 def test_levels() -> None:
     import numpy as np
 
-    model = _Silero(DATA / "silero_vad.onnx")
+    model = _Silero(DATA / "silero_vad_16k.onnx")
     square = np.tile(np.array([16384, -16384], "<i2"), 256).tobytes()
     half, silence = model.run(
         [0, 1], [_Window(square, MODEL_RATE, 0, True), _Window(bytes(1024), MODEL_RATE, 0, True)]
@@ -221,7 +221,7 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "page.onnx").write_text("<html>not found</html>")
     with pytest.raises(ModelFileError, match="is not an ONNX file"):
         VAD(tmp_path / "page.onnx")
-    whole = (DATA / "silero_vad.onnx").read_bytes()
+    whole = (DATA / "silero_vad_16k.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelFileError, match="truncated"):
         VAD(tmp_path / "cut.onnx")

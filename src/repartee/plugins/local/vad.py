@@ -1,8 +1,9 @@
 """Speech detection with the Silero model, one batch for all streams of the process.
 
-The graph (``data/silero_vad.onnx``, MIT, its licence beside it) takes for each stream 64 samples of context and 512
-new ones at 16 kHz, and a recurrent state. Here the states of all streams are rows of one array: a batch gathers
-the rows of the streams which have a window ready, runs the graph once, and scatters the new states back.
+The graph (``data/silero_vad_16k.onnx``, MIT, its licence beside it) takes for each stream 64 samples of context and
+512 new ones at 16 kHz, and a recurrent state. Here the states of all streams are rows of one array: a batch gathers
+the rows of the streams which have a window ready, runs the graph once, and scatters the new states back. The graph
+was rewritten for that (``scripts/flatten_silero.py``); the published one works as well, at three times the cost.
 
 *Resampling* is part of the batch as well: for every rate whose 32 ms are a multiple of 16 samples (8, 12, 16, 24,
 32, 48, 96 kHz …) one matrix product converts all windows, with 1 ms of delay, in a few microseconds each. Other
@@ -43,11 +44,14 @@ CONTEXT: Final = 64
 """Samples that the graph wants again before each window."""
 PENDING_MS: Final = 1024
 """Most audio of a stream that may wait; past that the oldest window is dropped."""
+BATCH_MAX: Final = 128
+"""Larger batches leave the processor's cache, and cost more for each stream."""
 QUIET_RESET_MS: Final = 2016
 QUIET_PROBABILITY: Final = 0.1
 """A window below this is clear non-speech."""
 _QUIET_WINDOWS: Final = QUIET_RESET_MS // 32
 _STATE: Final = 128
+_PRODUCTS_AT_ONCE: Final = 200_000  # from 2**18 on OpenBLAS wakes further threads, which then spin
 _BLOCKS: Final = 16  # a window is resampled in so many equal blocks
 _FULL_SCALE: Final = 1 / 32768
 _SILENCE_DBFS: Final = -96.0
@@ -76,13 +80,14 @@ class VAD(AbstractVAD):
         for package in ("onnxruntime", "numpy"):
             if importlib.util.find_spec(package) is None:
                 raise MissingDependencyError("local speech detection", package=package, extra="local")
-        path = Path(model).expanduser().resolve() if model is not None else DATA / "silero_vad.onnx"
+        path = Path(model).expanduser().resolve() if model is not None else DATA / "silero_vad_16k.onnx"
         read_metadata(path, "speech detection model")
         self._batcher: Batcher[_Window, SpeechProbability] = shared(
             ("silero", str(path)),
             lambda: Batcher(
                 lambda: _Silero(path).run,
                 name="repartee-vad",
+                batch_max=BATCH_MAX,
                 pending_max=PENDING_MS // self.capabilities.window_ms,
             ),
         )
@@ -190,7 +195,9 @@ class _Silero:
         import numpy as np
 
         self._session = _load(path)
-        self._rate = np.array(MODEL_RATE, np.int64)
+        # The published graph has a branch for each of two rates.
+        names = {i.name for i in self._session.get_inputs()}
+        self._extra = {"sr": np.array(MODEL_RATE, np.int64)} if "sr" in names else {}
         self._converters: dict[int, _Converter] = {}
         streams = 8  # doubled when there are more
         self._state: Floats = np.zeros((2, streams, _STATE), np.float32)
@@ -225,7 +232,7 @@ class _Silero:
         samples[:, :CONTEXT] = self._context[rows]
         histories = self._fill(samples[:, CONTEXT:], rows, windows)
         probabilities, state = self._session.run(
-            None, {"input": samples, "state": self._state[:, rows], "sr": self._rate}
+            None, {"input": samples, "state": self._state[:, rows], **self._extra}
         )
         self._state[:, rows] = state
         self._context[rows] = samples[:, WINDOW:]
@@ -297,6 +304,7 @@ class _Converter:
         cutoff = 0.95 * min(1.0, MODEL_RATE / rate)  # of the input's Nyquist frequency
         inside = np.clip(1 - (distance / (reach / 2)) ** 2, 0, None)
         taps = np.sinc(distance * cutoff) * np.i0(5.0 * np.sqrt(inside)) * (np.abs(distance) <= reach / 2)
+        self._rows_at_once = max(1, _PRODUCTS_AT_ONCE // taps.size)
         self._matrix = (taps / taps.sum(axis=0) * _FULL_SCALE).astype(np.float32)
 
     def convert(self, history: Floats, audio: npt.NDArray[np.int16], out: Floats) -> Floats:
@@ -312,8 +320,15 @@ class _Converter:
             (len(audio), _BLOCKS, reach + step),
             (joined.strides[0], step * joined.itemsize, joined.itemsize),
         )
-        # One product of two dimensions: the stacked form would call the kernel once for each stream.
-        out[:] = (blocks.reshape(-1, reach + step) @ self._matrix).reshape(len(audio), WINDOW)
+        rows = blocks.reshape(-1, reach + step)
+        flat = out if out.flags.c_contiguous else np.empty(out.shape, np.float32)
+        parts = flat.reshape(len(rows), -1)
+        for at in range(0, len(rows), self._rows_at_once):
+            np.matmul(
+                rows[at : at + self._rows_at_once], self._matrix, out=parts[at : at + self._rows_at_once]
+            )
+        if flat is not out:
+            out[:] = flat
         return joined[:, -reach:]
 
 
@@ -341,7 +356,7 @@ def _load(path: Path) -> Any:
     ) as error:  # onnxruntime's own classes differ by version; all of them mean a bad file here
         raise ModelFileError(f"{path} can't be loaded (truncated, or no ONNX graph?): {error}") from error
     inputs = {i.name for i in session.get_inputs()}
-    if inputs != {"input", "state", "sr"}:
+    if inputs - {"sr"} != {"input", "state"}:
         raise ModelFileError(
             f"{path} is an ONNX graph with the inputs {', '.join(sorted(inputs))}; a Silero VAD of version 5 or "
             "later has input, state and sr"
