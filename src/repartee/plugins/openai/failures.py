@@ -7,12 +7,13 @@ none of them becomes the cause or the context of an error of ours.
 from __future__ import annotations
 
 import email.utils
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from repartee.clock import wall_time
-from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError, Stage
+from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError, ReparteeError, Stage
 from repartee.plugins.openai.server import Server
 
 __all__ = ["Failure", "failure_of"]
@@ -53,8 +54,8 @@ def failure_of(
         after_s = more.pop("retry_after_s", None)
         return Failure(kind(text, stage=stage, provider="openai", **more), retry, after_s)
 
-    if isinstance(error, ModelError):
-        return Failure(error)
+    if isinstance(error, ReparteeError):
+        return Failure(error) if isinstance(error, ModelError) else None
     if isinstance(error, TimeoutError | openai.APITimeoutError | httpx2.TimeoutException):
         text = (
             f"{server.host} gave nothing for {timeout_s:g} s: the server is slow or the network is; raise timeout_s= "
@@ -66,7 +67,7 @@ def failure_of(
     if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
         text = f"the connection to {server.host} failed: {server.redact(_root(error))}"
         return fail(text, ModelConnectionError, retry=True, code="connection_error")
-    if isinstance(error, openai.APIResponseValidationError | ValueError):  # JSONDecodeError is a ValueError
+    if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return fail(
             f"{server.host} answered in a way that is not the API's: check that base_url= is right "
             f"(it is {server.base_url})",

@@ -28,7 +28,7 @@ _NO_KEY = "none"
 
 # Keys and tokens by their usual looks, for those that this process never saw whole (a server may echo them).
 _SECRET_LOOKS = re.compile(
-    r"\b(?:sk|pk|ek|rk|gsk|xai|key)[-_][\w*.-]{8,}|\beyJ[\w-]{8,}(?:\.[\w-]+)*|(?<=Bearer )\S+", re.IGNORECASE
+    r"\b(?:sk|pk|ek|rk|gsk|xai|key)[-_][\w*.-]{8,}|\beyJ[\w-]{6,}(?:\.[\w-]+)*|(?<=Bearer )\S+", re.IGNORECASE
 )
 
 

@@ -301,5 +301,10 @@ def _text_of(answer: Any) -> str:
     elif text is None:
         text = getattr(answer, "text", None)
     if not isinstance(text, str):
-        raise ValueError("a transcription without a text")
+        raise ModelError(
+            "the server answered without a text: check that base_url= is right",
+            stage="stt",
+            provider="openai",
+            code="invalid_response",
+        )
     return text
