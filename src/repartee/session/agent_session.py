@@ -7,7 +7,7 @@ model's events tell it, and runs tools. It takes no turns: that is the model's o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from repartee.observe.log import SessionLog
 from repartee.session.agent import Agent
 from repartee.session.composition import Parts, TurnDetection, check_kind, compose
 from repartee.session.input_pump import InputPump
-from repartee.session.listeners import Listeners
+from repartee.session.listeners import EventFeed, Listeners
 from repartee.session.playback import Playback
 from repartee.session.speech_handle import SpeechHandle
 from repartee.session.speeches import Speeches
@@ -172,7 +172,7 @@ class AgentSession:
         """
         return self._listeners.on(kind, callback)
 
-    def events(self, *, max_queue: int = 1000) -> AsyncIterator[ev.RealtimeEvent]:
+    def events(self, *, max_queue: int = 1000) -> EventFeed:
         """Every event but audio, from now until the session ends.
 
         Args:

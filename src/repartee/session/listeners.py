@@ -7,26 +7,62 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
+from weakref import ReferenceType, ref
 
 from repartee.models.events import AudioDelta, RealtimeEvent
 
-__all__ = ["Listeners"]
+__all__ = ["EventFeed", "Listeners"]
 
 logger = logging.getLogger("repartee.session")
 
 E = TypeVar("E")
 
 
-class _Feed:
-    """One iterator's queue: the oldest event is dropped when it is full."""
+class EventFeed(AsyncIterator[RealtimeEvent]):
+    """One reader's events; the oldest is dropped when its queue is full.
 
-    __slots__ = ("closed", "dropped", "queue", "wake")
+    It is forgotten when its reader drops it.
+    """
 
-    def __init__(self, max_queue: int) -> None:
-        self.queue: deque[RealtimeEvent] = deque(maxlen=max_queue)
-        self.wake = asyncio.Event()
+    def __init__(self, max_queue: int, *, closed: bool) -> None:
+        self._queue: deque[RealtimeEvent] = deque(maxlen=max_queue)
+        self._wake = asyncio.Event()
+        self._closed = closed
         self.dropped = 0
-        self.closed = False
+        """How many events the reader was too slow for."""
+
+    def __aiter__(self) -> EventFeed:
+        return self
+
+    async def __anext__(self) -> RealtimeEvent:
+        while not self._queue:
+            if self._closed:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._queue.popleft()
+
+    def put(self, event: RealtimeEvent) -> None:
+        """An event for the reader."""
+        if self._closed:
+            return
+        if len(self._queue) == self._queue.maxlen:
+            if not self.dropped:
+                logger.warning(
+                    "an event iterator is too slow: beyond %d events the oldest are dropped", len(self._queue)
+                )
+            self.dropped += 1
+        self._queue.append(event)
+        self._wake.set()
+
+    async def aclose(self) -> None:
+        """Take no more events; what is there can still be read."""
+        self.close()
+
+    def close(self) -> None:
+        """No more events come."""
+        self._closed = True
+        self._wake.set()
 
 
 class Listeners:
@@ -34,7 +70,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._callbacks: dict[type, list[Callable[[Any], object]]] = {}
-        self._feeds: list[_Feed] = []
+        self._feeds: list[ReferenceType[EventFeed]] = []
         self._closed = False
 
     def on(self, kind: type[E], callback: Callable[[E], object]) -> Callable[[], None]:
@@ -55,36 +91,24 @@ class Listeners:
                 callback(event)
             except Exception:
                 logger.exception("a callback for %s raised", type(event).__name__)
-        if not self._feeds or isinstance(event, AudioDelta):
-            return
-        for feed in self._feeds:
-            if len(feed.queue) == feed.queue.maxlen:
-                feed.dropped += 1
-            feed.queue.append(event)
-            feed.wake.set()
+        if self._feeds and not isinstance(event, AudioDelta):
+            for feed in self._readers():
+                feed.put(event)
 
-    async def events(self, max_queue: int) -> AsyncIterator[RealtimeEvent]:
-        """Every event but audio, until the session ends."""
-        feed = _Feed(max_queue)
-        if self._closed:
-            return
-        self._feeds.append(feed)
-        try:
-            while True:
-                while feed.queue:
-                    yield feed.queue.popleft()
-                if feed.closed:
-                    return
-                feed.wake.clear()
-                await feed.wake.wait()
-        finally:
-            self._feeds.remove(feed)
-            if feed.dropped:
-                logger.warning("an event iterator was too slow: %d events were dropped", feed.dropped)
+    def _readers(self) -> list[EventFeed]:
+        readers = [feed for reference in self._feeds if (feed := reference()) is not None]
+        if len(readers) < len(self._feeds):
+            self._feeds = [reference for reference in self._feeds if reference() is not None]
+        return readers
+
+    def events(self, max_queue: int) -> EventFeed:
+        """Every event but audio, from now until the session ends."""
+        feed = EventFeed(max_queue, closed=self._closed)
+        self._feeds.append(ref(feed))
+        return feed
 
     def close(self) -> None:
         """End every iterator, once it has given what it holds."""
         self._closed = True
-        for feed in self._feeds:
-            feed.closed = True
-            feed.wake.set()
+        for feed in self._readers():
+            feed.close()
