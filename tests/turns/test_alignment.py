@@ -122,6 +122,10 @@ def test_while_audio_grows_its_length_is_that_of_ordinary_speech() -> None:
     assert alignment.text_at(400.0) == "Hello there my dear Anna."
 
 
+def test_a_place_beyond_the_audio_that_is_here() -> None:
+    assert aligned(("One ", 0.0), ("", 500.0), audio_ms=300.0, closed=False).text_at(600.0) == "One"
+
+
 def test_text_without_audio_was_not_heard() -> None:
     assert aligned(("Hello", None), audio_ms=0.0).text_at(1e9) == ""
     assert Alignment().text_at(10.0) == ""

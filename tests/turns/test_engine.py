@@ -492,6 +492,18 @@ def test_while_functions_run_the_agent_thinks() -> None:
     assert talk.at(2.0, facts.ToolsDone()) == [do.SetAgentState("listening")]
 
 
+def test_a_follow_up_that_the_caller_has_overtaken_is_not_spoken_but_other_requests_are() -> None:
+    talk = calling()
+    talk.at(1.5, facts.SpeechBegan(1.5), facts.Request("follow", follow_up=True), facts.Request("say"))
+    talk.at(2.064, facts.SpeechEnded(2.0))
+    talk.at(2.1, facts.Heard("never mind", settled=True))
+    talk.run(2.5)
+    assert talk.all(do.Reject) == [do.Reject("follow", "turn_detected")]
+    assert talk.times(do.Start) == [0.5, 2.5]
+    assert talk.all(do.Start)[-1] == do.Start("say")
+    assert talk.engine.waiting == 1
+
+
 def test_functions_that_never_end_are_done_without() -> None:
     talk = calling(tool_deadline_s=60.0)
     talk.run(100.0)
@@ -522,6 +534,14 @@ def test_a_caller_who_says_nothing_is_away_once_until_something_happens() -> Non
     states = [(at_s, action) for at_s, action in talk.timed(100.0) if isinstance(action, do.SetUserState)]
     assert states == [(101.096, do.SetUserState("speaking")), (102.064, do.SetUserState("listening"))]
     talk.settle_down()
+
+
+def test_absence_counts_from_where_the_session_began() -> None:
+    talk = talk_of(away_after_s=15.0)
+    talk.at(0.5, facts.Clear())
+    talk.at(1.0, facts.Began())
+    talk.run(100.0)
+    assert talk.times(do.SetUserState) == [16.0]
 
 
 def test_a_typed_message_brings_them_back() -> None:
