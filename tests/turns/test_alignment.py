@@ -166,3 +166,17 @@ def test_no_word_is_cut(words: list[tuple[str, float | None]], audio_ms: float, 
         ends.add(len(alignment.text[:at].rstrip()))
     followed_by = alignment.text[len(heard) : len(heard) + 1]
     assert followed_by.isspace() or len(heard) in ends
+
+
+def test_the_end_is_reached_however_the_chunks_were_summed() -> None:
+    missed = 0
+    for first in range(1, 500):
+        chunks = [first, 5617, 7263, 8297, 3823, 8127]
+        alignment = Alignment()
+        alignment.add_text("all of", 0.0)
+        alignment.add_text(" it", 100.0)
+        for samples in chunks:
+            alignment.add_audio(samples * 1000.0 / 24_000)
+        alignment.close()
+        missed += alignment.text_at(sum(chunks) * 1000.0 / 24_000) != "all of it"
+    assert missed == 0

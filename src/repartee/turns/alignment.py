@@ -17,6 +17,8 @@ __all__ = ["Alignment"]
 
 # English is spoken at some 150 words of 6 characters a minute.
 _MS_PER_CHARACTER = 1000.0 / 15.0
+# Chunks are summed in milliseconds and a position is divided once, so their ends differ in the last binary digit.
+_ROUNDING_MS = 0.01
 
 
 class Alignment:
@@ -83,7 +85,7 @@ class Alignment:
         """The words heard when ``position_ms`` of the audio has been played, without trailing space."""
         if position_ms <= 0.0 or self._audio_ms <= 0.0:
             return ""
-        if self._closed and position_ms >= self._audio_ms:
+        if self._closed and position_ms >= self._audio_ms - _ROUNDING_MS:
             return self.text.rstrip()
         begun = bisect_right(self._starts_ms, position_ms)
         if begun < len(self._starts_ms):
