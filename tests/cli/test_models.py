@@ -146,7 +146,7 @@ def test_the_list_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]
 
 def test_what_is_here_has_a_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "path", "silero-vad"]) == 0
-    assert capsys.readouterr().out.strip().endswith("silero_vad.onnx")
+    assert capsys.readouterr().out.strip().endswith(".onnx")
     assert main(["models", "path", "silero-vad", "--json"]) == 0
     assert Path(json.loads(capsys.readouterr().out)["path"]).is_file()
 

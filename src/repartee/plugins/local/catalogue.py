@@ -81,6 +81,13 @@ def _in_directory(*names: str) -> Callable[[], Path | None]:
     return find
 
 
+def _vendored(pattern: str) -> Callable[[], Path | None]:
+    def find() -> Path | None:
+        return next(iter(sorted(Path(__file__).with_name("data").glob(pattern))), None)
+
+    return find
+
+
 def _default_llm() -> Path | None:
     try:
         return default_gguf()
@@ -118,13 +125,13 @@ CATALOGUE: tuple[ModelEntry, ...] = (
     ModelEntry(
         "silero-vad",
         "VAD",
-        "Silero VAD v6, 8 and 16 kHz",
+        "Silero VAD v6",
         "MIT",
-        2_327_524,
+        1_160_026,
         "local.VAD()",
         "comes with repartee",
         "pip install 'repartee[local]'",
-        lambda: _existing(Path(__file__).with_name("data") / "silero_vad.onnx"),
+        _vendored("silero_vad*.onnx"),
         default=True,
         checked=True,
     ),
@@ -260,10 +267,6 @@ CATALOGUE: tuple[ModelEntry, ...] = (
     ),
 )
 """All entries, by kind and then by size."""
-
-
-def _existing(path: Path) -> Path | None:
-    return path if path.exists() else None
 
 
 def find_entry(name: str) -> ModelEntry:
