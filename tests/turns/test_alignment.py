@@ -169,14 +169,12 @@ def test_no_word_is_cut(words: list[tuple[str, float | None]], audio_ms: float, 
 
 
 def test_the_end_is_reached_however_the_chunks_were_summed() -> None:
-    missed = 0
-    for first in range(1, 500):
-        chunks = [first, 5617, 7263, 8297, 3823, 8127]
-        alignment = Alignment()
-        alignment.add_text("all of", 0.0)
-        alignment.add_text(" it", 100.0)
-        for samples in chunks:
-            alignment.add_audio(samples * 1000.0 / 24_000)
-        alignment.close()
-        missed += alignment.text_at(sum(chunks) * 1000.0 / 24_000) != "all of it"
-    assert missed == 0
+    chunks = [3473, 10642, 3629, 13581, 13175, 2410, 13318]  # whose sum of milliseconds is a digit too big
+    alignment = Alignment()
+    alignment.add_text("all of", 0.0)
+    alignment.add_text(" it", 100.0)
+    for samples in chunks:
+        alignment.add_audio(samples * 1000.0 / 24_000)
+    alignment.close()
+    assert alignment.audio_ms > sum(chunks) * 1000.0 / 24_000
+    assert alignment.text_at(sum(chunks) * 1000.0 / 24_000) == "all of it"
