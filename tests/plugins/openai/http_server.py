@@ -34,9 +34,9 @@ class Exchange:
         """The fields of a multipart body."""
         head = f"content-type: {self.headers['content-type']}\r\n\r\n".encode()
         message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + self.body)
-        fields = {}
-        for part in message.iter_parts():  # type: ignore[attr-defined]
-            fields[part.get_param("name", header="content-disposition")] = part.get_payload(decode=True)
+        fields: dict[str, Any] = {}
+        for part in message.iter_parts():
+            fields[str(part.get_param("name", header="content-disposition"))] = part.get_payload(decode=True)
         return fields
 
     async def answer(self, status: int, body: Any, **headers: str) -> None:

@@ -495,7 +495,7 @@ def test_no_thinking_on_the_phone() -> None:
 def test_bad_arguments_and_a_repr_without_secrets() -> None:
     for wrong in ({"temperature": 3.0}, {"max_output_tokens": 0}, {"timeout_s": 0}, {"max_retries": -1}):
         with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-            LLM(api_key=KEY, **wrong)  # type: ignore[arg-type]
+            LLM(api_key=KEY, **wrong)
     model = LLM(api_key=KEY)
     assert repr(model) == "openai.LLM('gpt-6-luna' at api.openai.com)"
     assert KEY not in repr(model._client)

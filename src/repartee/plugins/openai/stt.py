@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from repartee.audio import AudioFrame, peak_dbfs
@@ -139,36 +140,36 @@ class STT(AbstractSTT):
         """Close the connections."""
         await self._client.aclose()
 
-    async def transcribe(self, audio: AudioFrame) -> AsyncGenerator[str, None]:
-        """The words of a segment: its text so far, each time longer; the last one is the whole.
+    async def transcribe(self, audio: AudioFrame) -> AsyncGenerator[STTEvent, None]:
+        """The words of one piece of audio: interims where the server streams, then one final.
 
         Raises:
             ModelError: the server failed or refused.
         """
-        async with aclosing(self._client.results(lambda: self._request(audio))) as texts:
-            async for text in texts:
-                yield text
+        async with aclosing(self._client.results(lambda: self._request(audio))) as events:
+            async for event in events:
+                yield event
 
-    async def _request(self, audio: AudioFrame) -> AsyncGenerator[str, None]:
+    async def _request(self, audio: AudioFrame) -> AsyncGenerator[STTEvent, None]:
         file = ("segment.wav", _wav(audio), "audio/wav")
         create = self._client.api.audio.transcriptions.create
         answer = await create(file=file, model=self.model, **self._options)
         if not self._options.get("stream"):
-            yield _text_of(answer)
+            yield Final(_text_of(answer))
             return
         try:
             if "event-stream" not in answer.response.headers.get("content-type", ""):
                 # whisper-1 and most other servers ignore the wish, and answer at the end.
-                yield _text_of(json.loads(await answer.response.aread()))
+                yield Final(_text_of(json.loads(await answer.response.aread())))
                 return
             text, done = "", False
             async for event in answer:
                 if event.type == "transcript.text.delta":
                     text += event.delta
-                    yield text
+                    yield Interim(text.strip())
                 elif event.type == "transcript.text.done":
                     done = True
-                    yield event.text
+                    yield Final(event.text.strip())
             if not done:
                 raise ModelError(
                     f"{self._client.server.host} ended the transcript in its middle",
@@ -261,17 +262,19 @@ class _SegmentStream(STTStream):
             self._fail(ModelError(failure, stage="stt", provider="openai"))
 
     async def _transcribe(self, flush_id: int, audio: AudioFrame) -> None:
-        text = ""
+        final = Final("")
         if audio.duration_s * 1000 >= SHORTEST_MS and peak_dbfs(audio) > SILENCE_DBFS:
             try:
-                async with aclosing(self._stt.transcribe(audio)) as texts:
-                    async for text in texts:
-                        if text.strip() and self._turn and self._turn[0] == flush_id and not self._over:
-                            self._on_event(Interim(text.strip()))
+                async with aclosing(self._stt.transcribe(audio)) as events:
+                    async for event in events:
+                        if isinstance(event, Final):
+                            final = event
+                        elif event.text and self._turn[0] == flush_id and not self._over:
+                            self._on_event(event)
             except ReparteeError as error:
                 self._fail(error if isinstance(error, ModelError) else ModelError(str(error), stage="stt"))
                 return
-        self._finals[flush_id] = Final(text.strip(), flush_id=flush_id)
+        self._finals[flush_id] = replace(final, flush_id=flush_id)
         while self._turn and self._turn[0] in self._finals and not self._over:
             self._on_event(self._finals.pop(self._turn.popleft()))
 
@@ -307,4 +310,4 @@ def _text_of(answer: Any) -> str:
             provider="openai",
             code="invalid_response",
         )
-    return text
+    return text.strip()
