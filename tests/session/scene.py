@@ -38,6 +38,7 @@ class Scene:
         replies: of the default LLM.
         model: in place of ``ScriptedLLM(replies)``.
         skip: invariants that don't apply.
+        shared: whether other sessions use the same models (then who runs them sees to it that nothing is left).
         comparable: whether what sounds are the very samples that were generated (not where they are resampled).
         options: further arguments of `AgentSession`.
     """
@@ -55,6 +56,7 @@ class Scene:
         agent: Agent | None = None,
         skip: Collection[int] = (),
         comparable: bool = True,
+        shared: bool = False,
         **options: Any,
     ) -> None:
         self.llm: Any = model if model is not None else ScriptedLLM(replies)
@@ -68,6 +70,7 @@ class Scene:
         self.agent = agent
         self.skip = skip
         self.comparable = comparable
+        self.shared = shared
         self.session = AgentSession(llm=self.llm, stt=self.stt, tts=self.tts, vad=self.vad, **options)
         self._sound: list[ev.AudioDelta] = []
         self.session.on(ev.AudioDelta, self._sound.append)
@@ -102,6 +105,10 @@ class Scene:
             out = self.out if self.comparable else None
             found = check_all(log, out, session.history, origin_s=self.origin_s, skip=self.skip)
             assert found == [], "\n".join([*map(str, found), *self.brief()])
+        if not self.shared:
+            self._check_models()
+
+    def _check_models(self) -> None:
         left = check_nothing_left()
         assert left == [], "\n".join(map(str, left))
         assert isinstance(self.stt, ScriptedSTT) is False or self.stt.open_streams == 0

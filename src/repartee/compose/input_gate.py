@@ -28,6 +28,8 @@ _CONFIRMATION_S = 0.4
 _REOPEN_AFTER_S = 1.0
 # One that is this far behind the audio has stalled.
 _STALL_S = 2.0
+# Sums of times differ in their last bits; whether a frame goes along must not hang on those.
+_ROUNDING_S = 1e-6
 # Who speaks and is cut off (the microphone ends, the line breaks) is taken as quiet after this time without audio.
 _GAP_S = 1.0
 
@@ -114,7 +116,7 @@ class InputGate:
         while self._ring:
             frame = self._ring.popleft()
             from_s += frame.duration_s
-            if from_s > wanted_s:
+            if from_s > wanted_s + _ROUNDING_S:
                 self._owner.inner.append_audio(frame)
         self._ring_s = 0.0
 
@@ -135,7 +137,7 @@ class InputGate:
             self._gap_timer = asyncio.get_running_loop().call_at(due_s, self._look)
 
     def _look(self) -> None:
-        if self._owner.clock.now() < self._appended_s + _GAP_S - 1e-6:
+        if self._owner.clock.now() < self._appended_s + _GAP_S - _ROUNDING_S:
             self._watch(True)
             return
         self._gap_timer = None
