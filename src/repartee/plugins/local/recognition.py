@@ -174,6 +174,11 @@ class RecognitionStream(STTStream):
         self._decoding = _Decoding(engine, pool, sample_rate, self._schedule)
         self._lane: Lane[list[_Event]] = pool.open(self._deliver, self._fail, pending_max=2)
 
+    @property
+    def pending_samples(self) -> int:
+        """Audio that waits to be decoded, in samples of the stream's rate."""
+        return self._pending
+
     def push(self, frame: AudioFrame) -> None:
         """Take audio. Past `PENDING_MS` of waiting audio it reports an error, once."""
         if frame.sample_rate != self._rate:

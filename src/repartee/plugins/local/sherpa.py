@@ -1,14 +1,17 @@
 """Streaming models of sherpa-onnx, as an engine of `repartee.plugins.local.recognition`.
 
 A model is a directory as its project publishes them: ``tokens.txt`` beside the ONNX files, whose names and
-metadata say which kind it is. All files are checked before sherpa-onnx sees them, since on a bad one it ends the
-process instead of raising.
+metadata say which kind it is. All files are checked before sherpa-onnx sees them, and it sees them in a process of
+its own first, since on a bad one it ends the process instead of raising.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,12 @@ _CTC_KINDS: Final = {
     "t-one": "from_t_one_ctc",
 }
 """Metadata ``model_type`` of a model in a single file, and what makes a recogniser of it."""
+
+
+_REHEARSAL: Final = """
+import json, sys, sherpa_onnx
+getattr(sherpa_onnx.OnlineRecognizer, sys.argv[1])(**json.loads(sys.argv[2]), num_threads=1).create_stream()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +154,27 @@ class SherpaEngine(Engine):
     def load(self) -> Any:
         """The recogniser. Two threads that come first at once load it twice, and one copy is dropped."""
         if self._recogniser is None:
-            import sherpa_onnx
-
-            make = getattr(sherpa_onnx.OnlineRecognizer, self._model.constructor)
-            try:
-                self._recogniser = make(**dict(self._model.files), num_threads=1)
-            except (RuntimeError, ValueError, AssertionError) as error:
-                where = Path(self._model.files[0][1]).parent
-                raise ModelFileError(f"sherpa-onnx can't load {where}: {error}") from error
+            _rehearse(self._model)
+            self._recogniser = _make(self._model.constructor, dict(self._model.files))
         return self._recogniser
+
+
+def _make(constructor: str, files: dict[str, str]) -> Any:
+    import sherpa_onnx
+
+    return getattr(sherpa_onnx.OnlineRecognizer, constructor)(**files, num_threads=1)
+
+
+def _rehearse(model: SherpaModel) -> None:
+    """Load the model in a process of its own first.
+
+    Where a model fits its name and is yet wrong, sherpa-onnx calls ``exit``, and that must not be ours.
+    """
+    call = [sys.executable, "-c", _REHEARSAL, model.constructor, json.dumps(dict(model.files))]
+    tried = subprocess.run(call, capture_output=True, check=False)
+    if tried.returncode != 0:
+        lines = tried.stderr.decode("utf-8", "replace").strip().splitlines() or [f"code {tried.returncode}"]
+        raise ModelFileError(f"sherpa-onnx can't load {Path(model.files[0][1]).parent}: {lines[-1]}")
 
 
 class _Segment(Recogniser):
@@ -204,7 +225,9 @@ def _words(tokens: list[str], timestamps: list[float]) -> tuple[RecognisedWord, 
             starts.append((piece.strip(), at))
         else:
             starts[-1] = (starts[-1][0] + piece, starts[-1][1])
-    ends = [*(at for _, at in starts[1:]), (timestamps[-1] + 0.2) if timestamps else 0.0]
+    if not starts:
+        return ()
+    ends = [*(at for _, at in starts[1:]), timestamps[-1] + 0.2]
     return tuple(
         RecognisedWord(_readable(text), round(at * RATE), round(end * RATE))
         for (text, at), end in zip(starts, ends, strict=True)

@@ -94,7 +94,7 @@ def check_directory(path: Path) -> None:
         (length,) = struct.unpack_from("<H", head, 4)
         kind = head[6 : 6 + length].rstrip(b"\0")
     if kind != b"WhisperSpec":
-        found = f"a {kind.decode()}" if kind.isalnum() else "no CTranslate2 model"
+        found = f"a {kind.decode()}" if kind.isalnum() and len(head) >= 6 + length else "no CTranslate2 model"
         raise ModelFileError(f"{path / 'model.bin'} is {found}, not a Whisper model for CTranslate2")
 
 
