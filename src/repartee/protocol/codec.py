@@ -26,7 +26,17 @@ from repartee.protocol.model import UNSET, Family, Model, Unknown, extra, from_r
 from repartee.protocol.response_events import ResponseOutputAudioDelta
 from repartee.protocol.server_events import ServerEvent
 
-__all__ = ["CodecLimits", "decode_client_event", "decode_server_event", "encode", "param_of"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "CodecLimits",
+    "decode_client_event",
+    "decode_object",
+    "decode_server_event",
+    "encode",
+    "encode_object",
+    "event_from_raw",
+    "param_of",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ def decode_client_event(frame: bytes | str, limits: CodecLimits = DEFAULT_LIMITS
             )
         except (msgspec.DecodeError, ValueError):
             pass  # an unknown field, or an error: the ordinary road keeps the one and names the other
-    event: ClientEvent = _decode(data, ClientEvent, limits)
+    event: ClientEvent = event_from_raw(_read_object(data), ClientEvent, limits)
     return event
 
 
@@ -110,7 +120,7 @@ def decode_server_event(frame: bytes | str, limits: CodecLimits = DEFAULT_LIMITS
             )
         except (msgspec.DecodeError, ValueError):
             pass
-    event: ServerEvent = _decode(data, ServerEvent, limits)
+    event: ServerEvent = event_from_raw(_read_object(data), ServerEvent, limits)
     return event
 
 
@@ -130,7 +140,16 @@ def _bytes_within(frame: bytes | str, limits: CodecLimits) -> bytes:
     return frame
 
 
-def _decode(data: bytes, family: type[Family], limits: CodecLimits) -> Any:
+def decode_object(frame: bytes | str, limits: CodecLimits = DEFAULT_LIMITS) -> dict[str, Any]:
+    """Read a frame as the JSON object that it is, of whatever fields.
+
+    Raises:
+        RemoteProtocolError: it is none, or too large.
+    """
+    return _read_object(_bytes_within(frame, limits))
+
+
+def _read_object(data: bytes) -> dict[str, Any]:
     try:
         raw = _read_any(data)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
@@ -138,13 +157,13 @@ def _decode(data: bytes, family: type[Family], limits: CodecLimits) -> Any:
         raise RemoteProtocolError(
             f"The frame is not the JSON of an event: {detail}.", code="invalid_event"
         ) from None
-    return event_from_raw(raw, family, limits)
-
-
-def event_from_raw(raw: Any, family: type[Family], limits: CodecLimits = DEFAULT_LIMITS) -> Any:
-    """An event from decoded JSON; as `decode_client_event` and `decode_server_event`, which are this after JSON."""
     if not isinstance(raw, dict):
         raise RemoteProtocolError("A frame must hold one JSON object.", code="invalid_event")
+    return raw
+
+
+def event_from_raw(raw: dict[str, Any], family: type[Family], limits: CodecLimits = DEFAULT_LIMITS) -> Any:
+    """An event from decoded JSON; as `decode_client_event` and `decode_server_event`, which are this after JSON."""
     event_id = raw.get("event_id")
     event_id = event_id if isinstance(event_id, str) else None
     if "type" not in raw:
@@ -194,7 +213,7 @@ def param_of(message: str) -> tuple[str, str]:
 
 # ------------------------------------------------------------------------------------------------------------ writing
 
-_text = msgspec.json.Encoder().encode
+_text: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 _b64: Callable[[bytes], bytes] = pybase64.b64encode
 
 
@@ -210,6 +229,11 @@ def encode(event: ClientEvent | ServerEvent) -> bytes:
     if not isinstance(event, Model | Unknown):
         raise TypeError(f"{type(event).__name__} is no event of the protocol")
     return to_json(event)
+
+
+def encode_object(raw: dict[str, Any]) -> bytes:
+    """Write a JSON object as a frame."""
+    return _text(raw)
 
 
 def _event_id(event: Any) -> bytes:

@@ -66,8 +66,8 @@ class Connection:
         role: `CLIENT` or `SERVER`.
         kind: of the session. A server takes it from ``session``. Default: ``realtime``.
         session: server: the session as it begins. Default: `default_session`.
-        new_id: makes ids; two ends of one connection may use the same. Default: they count (`counted_ids`), which is
-            right for tests only: a program gives one that is random.
+        new_id: makes ids (random ones, in a program: items of a client and of a server must differ). Default: they
+            count, which is the same in every run.
         strict: client: whether a server event out of order raises; otherwise it is noted in `flow.deviations`.
             A server's own events are always checked. Default: no.
         attached: client: joined to a session that was there before (sideband).
@@ -87,7 +87,7 @@ class Connection:
         audio_bytes_max: int = 0,
         refuse_unknown_fields: bool = True,
     ) -> None:
-        new_id = new_id or counted_ids()
+        new_id = new_id or counted_ids("s" if role is Role.SERVER else "c")
         self.role = role
         self.answered: ev.ClientEvent | None = None
         """Client: the request that the event received last answers, or refuses; ``None``: it answers none."""
