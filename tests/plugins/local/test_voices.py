@@ -41,16 +41,24 @@ def play(
     return given
 
 
-def test_a_chunk_ends_where_the_next_word_begins() -> None:
+def test_the_first_block_goes_at_once_and_then_chunks_end_where_words_begin() -> None:
+    block = sound((60, 500))
     given = play(
-        "one two", [(sound((60, 500)), [(0, 0)]), (sound((60, 500)), [(4, 80)]), (sound((60, 500)), [])]
+        "one two six", [(block, [(0, 0)]), (block, []), (block, [(4, 150)]), (block, [(8, 200)]), (block, [])]
     )
-    assert [len(audio) // 2 for audio, _ in given] == [80, 100]
-    assert [[word.start_ms for word in words] for _, words in given] == [[0.0, 80.0], []]
+    assert [len(audio) // 2 for audio, _ in given] == [58, 92, 50, 100]
+    assert [[word.start_ms for word in words] for _, words in given] == [[0.0], [150.0], [200.0], []]
+
+
+def test_a_skipped_word_is_not_announced_behind_its_audio() -> None:
+    block = sound((60, 500))
+    given = play("of the in", [(block, [(0, 0)]), (block, [(7, 70)]), (block, [])])
+    assert [len(audio) // 2 for audio, _ in given] == [58, 12, 110]
+    assert [round(word.start_ms) for _, words in given for word in words] == [0, 58, 70]
 
 
 def test_silence_before_the_first_sound_goes_and_times_with_it() -> None:
-    given = play("one two", [(sound((30, 3), (50, 500)), [(0, 20)]), (sound((40, 500)), [(4, 90)])])
+    given = play("one two", [(sound((30, 3), (20, 500)), [(0, 20)]), (sound((70, 500)), [(4, 90)])])
     assert sum(len(audio) for audio, _ in given) // 2 == 120 - 28  # 2 ms are kept
     assert [word.start_ms for _, words in given for word in words] == [0.0, 62.0]
 
@@ -73,8 +81,9 @@ def test_nothing_said_is_nothing_given() -> None:
 
 
 def test_words_that_are_not_announced_lie_before_the_silence() -> None:
-    given = play("I am", [(sound((100, 500), (300, 0)), [(0, 0)])])
-    assert [round(word.start_ms) for _, words in given for word in words] == [0, 50]
+    block = sound((60, 500))
+    given = play("I am a", [(block, [(0, 0)]), (block, []), (block, []), (sound((300, 0)), [])])
+    assert [round(word.start_ms) for _, words in given for word in words] == [0, 60, 150]
 
 
 def test_no_more_is_given_once_it_was_told_to_stop() -> None:

@@ -62,6 +62,8 @@ def _thread() -> ThreadPoolExecutor:
 
 _AUDIBLE = 32
 """-60 dBFS: below it is silence. The breath of an initial h lies above."""
+_FIRST_MS = 60.0
+"""The least that the first chunk holds: one block of the engine."""
 _OPEN_PAUSE_MS = 40.0
 """Kept after a text that just ends."""
 _LEAD_MS = 2.0
@@ -117,8 +119,9 @@ class EspeakVoice(LocalVoice):
 class _Piece:
     """One piece on its way from the engine's blocks to chunks, each of which ends where a word begins.
 
-    Audio waits here until the next word is announced, because only then it is known whether a word was skipped. That
-    costs a fraction of a millisecond: the engine speaks a thousand times as fast as it is heard.
+    Audio waits here until the next word is announced, because only then it is known whether a word was skipped; the
+    engine speaks a thousand times as fast as it is heard. Only the very first block doesn't wait: a word that was
+    skipped in it is announced to begin just behind it.
     """
 
     def __init__(self, text: str, rate: int, emit: Emit, *, trim_lead: bool, pause_ms: float | None) -> None:
@@ -132,6 +135,7 @@ class _Piece:
         self._trim_lead = trim_lead
         self._words: list[TimedWord] = []
         self._has_words = False
+        self._passed = 0
         self._running = True
 
     def take(self, block: bytes, marks: list[WordMark]) -> bool:
@@ -143,7 +147,10 @@ class _Piece:
             self._has_words = True
             self._words += self._clock.mark(mark.text_index, mark.sample * 1000 / self._rate)
             newest = mark.sample
-        if newest is not None:
+        if self._trim_lead and self._has_words and len(self._waiting) * 1000 >= _FIRST_MS * 2 * self._rate:
+            # Not the silence at its end, which may be in excess; and a little stays, to bring the last words.
+            self._pass(2 * max(0, _last_audible(self._waiting) - 1 - self._rate // 1000))
+        elif newest is not None:
             # Marks may come with the block before their audio.
             self._pass(
                 2 * max(0, min(newest - (self._received - len(self._waiting) // 2), len(self._waiting) // 2))
@@ -178,10 +185,10 @@ class _Piece:
             self._trim_lead = False
         if not audio:
             return  # words wait for the audio that they come with
-        words, self._words = self._words, []
-        if self._trimmed:
-            early = self._trimmed * 1000 / self._rate
-            words = [TimedWord(w.text_start, w.text_end, max(0.0, w.start_ms - early)) for w in words]
+        early, least = self._trimmed * 1000 / self._rate, self._passed * 1000 / self._rate
+        words = [TimedWord(w.text_start, w.text_end, max(least, w.start_ms - early)) for w in self._words]
+        self._words = []
+        self._passed += len(audio) // 2
         self._running = self._emit(audio, words)
 
 
