@@ -91,7 +91,8 @@ class TurnTaking(WrapperModel):
         )
         self.gate = gate if gate is not None else SpeechGateOptions()
         self.prefix_padding_ms = prefix_padding_ms
-        self.capabilities = replace(able, turn_detection=True, floor=True)
+        # It prepares answers itself; a draft of its consumer would take the floor.
+        self.capabilities = replace(able, turn_detection=True, floor=True, drafts=False)
 
     def session(self, options: SessionOptions, *, on_event: Sink, clock: Clock) -> RealtimeSession:
         """A conversation that takes turns."""
@@ -235,8 +236,9 @@ class _TurnTakingSession(WrapperSession):
                 self._drafts.discard(f"draft:{draft}", reason)
             case do.CommitInput():
                 self._commit(action)
-            case do.ClearInput(turn=turn):
+            case do.ClearInput(turn=turn, reason=reason):
                 self._turn_items.pop(turn, None)
+                self._clear_reason = reason
                 if self._gate is not None:
                     self._gate.close(restart=True)
                 self.inner.clear_audio()

@@ -24,8 +24,9 @@ def apply_event(history: ChatContext, event: RealtimeEvent) -> Item | None:
     """
     match event:
         case ItemAdded(item=item, previous_item_id=previous) if item.id not in history:
-            at_end = previous is None or previous not in history
-            history.insert(item, previous_item_id=None if at_end else previous)
+            # Behind nothing is at the front; behind something unknown is at the end.
+            behind = "root" if previous is None else previous if previous in history else None
+            history.insert(item, previous_item_id=behind)
             return item
         case ItemDone(item=item) if item.id in history:
             history.replace(item)

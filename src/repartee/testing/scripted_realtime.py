@@ -307,6 +307,8 @@ class ScriptedRealtimeSession(RealtimeSession):
         self._commit(item_id, text, None, "manual")
 
     def _commit(self, item_id: str, text: str, duration_ms: int | None, reason: str) -> None:
+        if self.closed:
+            return
         previous = self.context.last_id
         item = Message("user", (AudioContent(None, duration_ms),), item_id)
         self._say(ev.InputCommitted(item_id, previous, reason))
@@ -462,7 +464,7 @@ class ScriptedRealtimeSession(RealtimeSession):
             half = len(piece.arguments) // 2
             for part in (piece.arguments[:half], piece.arguments[half:]):
                 self._say(ev.CallArgumentsDelta(answer.id, piece.id, piece.call_id, piece.name, part))
-            self._say(ev.ItemDone(piece))
+            self._say(ev.ItemDone(piece, answer.id))
             self._say(ev.OutputItemDone(answer.id, piece))
             return
         if answer.message is None:
@@ -483,7 +485,7 @@ class ScriptedRealtimeSession(RealtimeSession):
         if answer.options.conversation == "auto":
             previous = self.context.last_id
             self.context.insert(item)
-            self._say(ev.ItemAdded(item, previous))
+            self._say(ev.ItemAdded(item, previous, answer.id))
 
     def _end(
         self,
@@ -508,7 +510,7 @@ class ScriptedRealtimeSession(RealtimeSession):
             )
             if message.id in self.context:
                 self.context.replace(message)
-                self._say(ev.ItemDone(message))
+                self._say(ev.ItemDone(message, answer.id))
             self._say(ev.OutputItemDone(answer.id, message))
         if error is not None and not isinstance(error, UsageError):
             self._say(ev.ErrorOccurred(error, "realtime"))
