@@ -100,7 +100,7 @@ def test_a_backchannel_pauses_and_the_reply_goes_on() -> None:
         (2.2, do.Pause("speech")),
         (2.65, do.Duck(0.0, "backchannel")),
         (2.65, do.Resume("backchannel")),
-        (2.65, do.ClearInput(1, "backchannel")),
+        (3.35, do.ClearInput(1, "backchannel")),
     ]
     assert talk.engine.state == (TurnState.IDLE, FloorState.SPEAKING)
 
@@ -113,8 +113,34 @@ def test_one_that_is_short_does_not_even_pause() -> None:
     assert steps(talk) == [
         (2.032, do.Duck(-14.0, "onset")),
         (2.37, do.Duck(0.0, "backchannel")),
-        (2.37, do.ClearInput(1, "backchannel")),
+        (3.07, do.ClearInput(1, "backchannel")),
     ]
+
+
+def test_a_yes_said_into_the_end_of_a_question_is_the_answer() -> None:
+    talk = speaking()
+    over(talk, 2.0, 2.3)
+    talk.at(2.4, facts.Heard("yes", settled=True))
+    talk.at(2.9, facts.PlaybackEnded("r1"))
+    talk.run(5.0)
+    assert steps(talk) == [
+        (2.032, do.Duck(-14.0, "onset")),
+        (2.2, do.Pause("speech")),
+        (2.55, do.Duck(0.0, "backchannel")),
+        (2.55, do.Resume("backchannel")),
+        (2.9, do.CommitInput(1, "silence", 2.9, 2.3)),
+        (2.9, do.Start("turn:1", 1, None)),
+    ]
+
+
+def test_a_backchannel_that_more_words_follow_takes_the_floor_with_them() -> None:
+    talk = speaking()
+    over(talk, 2.0, 2.3)
+    talk.at(2.4, facts.Heard("yes", settled=True))
+    over(talk, 2.8)
+    talk.at(3.1, facts.Heard("yes but no"))
+    talk.run(3.2)
+    assert steps(talk)[-1] == (3.1, do.Cancel("words", "r1", "a"))
 
 
 def test_length_cancels_where_no_words_come_and_later_where_only_backchannels_do() -> None:

@@ -90,7 +90,7 @@ class TalkView:
                 self._floor()
             case ev.OutputPause(reason=reason):
                 self._note(f"paused: {reason}")
-            case ev.OutputResume(reason=reason):
+            case ev.OutputResume(reason=reason) if reason != "finished":
                 self._note(f"goes on: {reason}")
             case ev.ErrorOccurred(error=error, stage=stage):
                 self._note(f"{stage} failed: {error}", style="red")

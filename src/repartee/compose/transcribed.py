@@ -89,9 +89,7 @@ class _TranscribedSession(WrapperSession):
         self._model = model
         self._stream: STTStream | None = None
         self._announced: str | None = None  # the committed item, until it is in the conversation
-        self._waiting: deque[Callable[[], None]] = (
-            deque()
-        )  # bounded: the last words come within final_timeout_s
+        self._waiting: deque[Callable[[], None]] = deque()  # bounded by final_timeout_s, in which it empties
         self._flush_timer: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner(self._crashed)
         self._closed = False
@@ -152,11 +150,11 @@ class _TranscribedSession(WrapperSession):
         elif not self._flushes:
             self._say_interim(endpoint=False)
 
-    def clear_audio(self) -> None:
+    def clear_audio(self, *, reason: str = "client_cleared") -> None:
         if self._stream is not None:
             self._stream.cancel()
         self._reset()
-        self.emit(InputCleared())
+        self.emit(InputCleared(reason))
         self._go_on()
 
     def commit_audio(self) -> None:

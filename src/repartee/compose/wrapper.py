@@ -73,8 +73,8 @@ class WrapperSession(RealtimeSession):
     def commit_audio(self) -> None:
         self.inner.commit_audio()
 
-    def clear_audio(self) -> None:
-        self.inner.clear_audio()
+    def clear_audio(self, *, reason: str = "client_cleared") -> None:
+        self.inner.clear_audio(reason=reason)
 
     def settle_audio(self) -> None:
         self.inner.settle_audio()

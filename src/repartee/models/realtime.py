@@ -175,8 +175,8 @@ class RealtimeSession(ABC):
     def commit_audio(self) -> None:
         """Close the user's turn: what was appended becomes a user item."""
 
-    def clear_audio(self) -> None:
-        """Drop what was appended and not committed."""
+    def clear_audio(self, *, reason: str = "client_cleared") -> None:
+        """Drop what was appended and not committed, for that reason (it comes back in `InputCleared`)."""
 
     def settle_audio(self) -> None:
         """The user has paused: get the words so far as final as they can be, without closing the turn."""

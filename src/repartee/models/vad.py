@@ -39,6 +39,9 @@ class VADCapabilities:
     sample_rate: int = 16_000
     """The rate it likes best, in Hz; a stream resamples what it gets."""
     window_ms: int = 32
+    tail_ms: float = 0.0
+    """For how long after speech has ended its probability stays high, typically. An end of speech is dated back by it,
+    so that silence is counted from where it began."""
 
 
 class VADStream(ABC):

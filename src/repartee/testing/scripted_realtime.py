@@ -327,11 +327,11 @@ class ScriptedRealtimeSession(RealtimeSession):
             self._say(ev.TranscriptCompleted(item.id, text))
             self._say(ev.ItemDone(item))
 
-    def clear_audio(self) -> None:
+    def clear_audio(self, *, reason: str = "client_cleared") -> None:
         self._record("clear_audio")
         self._heard.clear()
         self._decoder.finish()
-        self._say(ev.InputCleared("manual"))
+        self._say(ev.InputCleared(reason))
 
     def settle_audio(self) -> None:
         self._record("settle_audio")

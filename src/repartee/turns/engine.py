@@ -163,6 +163,8 @@ class TurnEngine:
                 self._floor.playback_started(response_id)
             case facts.PlaybackEnded(response_id=response_id):
                 self._floor.playback_ended(response_id)
+                if self._floor.state is FloorState.IDLE:
+                    self._turn.shelved_s = None  # it was said into the reply's end: an answer
             case _:
                 self._program(fact, now)
 
@@ -225,15 +227,18 @@ class TurnEngine:
 
     def _judge(self, now: float, *, ended: bool) -> Verdict | None:
         turn = self._turn
+        heard = self._floor.holder is not None and self._floor.holder.audible
         until_s = turn.stopped_s if turn.stopped_s is not None else now
         judgement = self._floor.judge(turn.text, until_s, ended=ended, settled=turn.settled, now=now)
         if judgement is None:
             return None
-        if judgement.verdict is Verdict.RESUME:
-            turn.clear(judgement.reason)
-        else:
+        if judgement.verdict is Verdict.CANCEL:
             self._floor.drop_queue("turn_detected")
             turn.prepare()
+        elif judgement.reason == "backchannel" and heard:
+            turn.shelved_s = now + self._options.interruption.answer_window_ms / 1000.0
+        else:
+            turn.clear(judgement.reason)
         return judgement.verdict
 
     def _rung_s(self) -> float | None:
@@ -268,6 +273,9 @@ class TurnEngine:
     def _end_of_turn(self, reason: str, now: float) -> None:
         turn = self._turn
         if self._floor.contested and self._judge(now, ended=True) is Verdict.RESUME:
+            return
+        if turn.shelved_s is not None:
+            turn.clear("backchannel")
             return
         if reason == "model":
             turn.commit(reason, now)

@@ -126,6 +126,8 @@ class InterruptionOptions:
         thinking: while it prepares an answer. By default it never pauses for less than speech that lasts 100 ms,
             and gives way after 400 ms.
         backchannels: words that do not take the floor.
+        answer_window_ms: a backchannel is an answer after all ("Shall I?" "Yes") if the reply ends within this time
+            of it. Default 700.
     """
 
     enabled: bool = True
@@ -134,6 +136,7 @@ class InterruptionOptions:
         duck_db=0.0, pause_after_ms=100.0, cancel_after_ms=400.0
     )
     backchannels: frozenset[str] = field(default=BACKCHANNELS, repr=False)
+    answer_window_ms: float = 700.0
 
 
 def reached(elapsed_ms: float, limit_ms: float) -> bool:

@@ -51,6 +51,7 @@ class Turn:
         "onset_s",
         "probability",
         "settled",
+        "shelved_s",
         "spoken_s",
         "started_s",
         "state",
@@ -81,6 +82,8 @@ class Turn:
         self._asked_s: float | None = None
         self._settle_s: float | None = None
         self._stretch_s = 0.0
+        self.shelved_s: float | None = None
+        """Until when it is kept although it did not take the floor: it may be an answer to the reply's end."""
         self._drafted = 0
 
     @property
@@ -103,7 +106,7 @@ class Turn:
             self.number += 1
             self.started_s = at_s
             self._out.append(do.OpenTurn(self.number))
-        self.stopped_s, self.settled, self._settle_s = None, False, None
+        self.stopped_s, self.settled, self._settle_s, self.shelved_s = None, False, None, None
         self.probability, self._asked_s, self._asked_key = None, None, None
         self._stretch_s = at_s
         self._out.append(do.SpeechStarts(self.number, at_s))
@@ -192,6 +195,8 @@ class Turn:
             return None
         if options.mode == "model":
             return self.stopped_s + options.transcript_deadline_s
+        if self.shelved_s is not None:
+            return self.shelved_s
         at = self.stopped_s + options.endpointing.delay_s(self.probability)
         if self._asked_s is not None:
             at = max(at, self._asked_s + options.prediction_deadline_s)

@@ -74,7 +74,7 @@ class VAD(AbstractVAD):
             all makes `prewarm` raise the same, and is reported to the streams as a `ModelError`.
     """
 
-    capabilities = VADCapabilities(sample_rate=MODEL_RATE, window_ms=32)
+    capabilities = VADCapabilities(sample_rate=MODEL_RATE, window_ms=32, tail_ms=64.0)
 
     def __init__(self, model: str | Path | None = None) -> None:
         for package in ("onnxruntime", "numpy"):
