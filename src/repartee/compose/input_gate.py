@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from repartee.audio import AudioFrame
     from repartee.clock import Clock
 
-__all__ = ["GateOwner", "InputGate"]
+__all__ = ["GateOwner", "InputGate", "Preroll"]
 
 # Onsets are confirmed this much later at most; what came before must still be here then.
 _CONFIRMATION_S = 0.4
 # A detector that fails is replaced at once, and one that fails soon again after this time.
 _REOPEN_AFTER_S = 1.0
-# One that is this far behind the audio has stalled.
+# One that gives nothing for audio that is so old has stalled (not one that lags behind audio that came all at once).
 _STALL_S = 2.0
+_UP_TO_DATE_S = 0.1
 # Sums of times differ in their last bits; whether a frame goes along must not hang on those.
 _ROUNDING_S = 1e-6
 # Who speaks and is cut off (the microphone ends, the line breaks) is taken as quiet after this time without audio.
@@ -62,17 +63,17 @@ class InputGate:
         self._vad = vad
         self._options = options
         self._padding_s = padding_ms / 1000.0
+        self._tail_s = vad.capabilities.tail_ms / 1000.0
         self._edges = SpeechGate(options)
         self._stream: VADStream | None = None
         self._tasks = TaskOwner(self._crashed)
         self._reopen_s = -_REOPEN_AFTER_S
-        self._ring: deque[AudioFrame] = deque()  # bounded by _keep_s; the oldest is dropped
-        self._ring_s = 0.0
-        self._keep_s = self._padding_s + _CONFIRMATION_S + options.min_speech_ms / 1000.0
+        self._preroll = Preroll(self._padding_s + _CONFIRMATION_S + options.min_speech_ms / 1000.0)
         self._audio_s = 0.0
         self._base_s = 0.0
         self._epoch_s = 0.0
         self._window_end_s = 0.0
+        self._asked_s = 0.0  # when the oldest audio came for which the detector owes a result
         self._told_s = 0.0  # session time of the last edge that was told; none lies before it
         self._passing = False
         self._appended_s = 0.0
@@ -95,15 +96,14 @@ class InputGate:
         if self._passing:
             self._owner.inner.append_audio(frame)
         else:
-            self._ring.append(frame)
-            self._ring_s += frame.duration_s
-            while self._ring_s - self._ring[0].duration_s > self._keep_s:
-                self._ring_s -= self._ring.popleft().duration_s
+            self._preroll.append(frame)
         if stream is None:
             return
+        if self._audio_s - self._window_end_s - frame.duration_s < _UP_TO_DATE_S:
+            self._asked_s = self._appended_s
         stream.push(frame)
-        if self._audio_s - self._window_end_s > _STALL_S:
-            self._on_error(ModelTimeoutError(f"the VAD is {_STALL_S:g} s behind the audio", stage="vad"))
+        if self._appended_s - self._asked_s > _STALL_S - _ROUNDING_S:
+            self._on_error(ModelTimeoutError(f"the VAD has given nothing for {_STALL_S:g} s", stage="vad"))
 
     def open(self, at_s: float) -> None:
         """The caller speaks since that session time: pass it on, with what went before."""
@@ -111,14 +111,8 @@ class InputGate:
             return
         self._passing = True
         self._watch(True)
-        from_s = self._audio_s - self._ring_s
-        wanted_s = at_s - self._epoch_s - self._padding_s
-        while self._ring:
-            frame = self._ring.popleft()
-            from_s += frame.duration_s
-            if from_s > wanted_s + _ROUNDING_S:
-                self._owner.inner.append_audio(frame)
-        self._ring_s = 0.0
+        for frame in self._preroll.take(self._appended_s - at_s + self._padding_s):
+            self._owner.inner.append_audio(frame)
 
     def close(self, *, restart: bool = False) -> None:
         """The caller is quiet: keep what comes. ``restart``: whoever speaks on begins a new turn."""
@@ -151,18 +145,20 @@ class InputGate:
         if self._stream is None and self._owner.clock.now() >= self._reopen_s:
             self._sample_rate = sample_rate
             self._base_s = self._window_end_s = self._audio_s
+            self._asked_s = self._owner.clock.now()
             self._stream = self._vad.stream(
                 sample_rate=sample_rate, on_result=self._on_result, on_error=self._on_error
             )
         return self._stream
 
     def _on_result(self, result: SpeechProbability) -> None:
-        start_s = self._window_end_s
+        start_s, self._asked_s = self._window_end_s, self._owner.clock.now()
         self._window_end_s = self._base_s + result.end_position_samples / self._sample_rate
         edge = self._edges.receive(result.probability, start_s, self._window_end_s)
         if edge is None:
             return
-        at_s = self._told_s = max(self._told_s, self._epoch_s + edge.at_s)
+        tail_s = self._tail_s if edge.kind is EdgeKind.STOP else 0.0
+        at_s = self._told_s = max(self._told_s, self._epoch_s + edge.at_s - tail_s)
         match edge.kind:
             case EdgeKind.ONSET:
                 self._owner.feed(facts.Onset(at_s))
@@ -189,3 +185,36 @@ class InputGate:
     def _crashed(self, error: Exception) -> None:
         failure = ModelError(f"closing a VAD stream failed with {type(error).__name__}: {error}", stage="vad")
         self._owner.emit(ErrorOccurred(failure, "vad"))
+
+
+class Preroll:
+    """The newest audio that is not part of a turn.
+
+    Args:
+        keep_s: how much to keep; the oldest is dropped, whole frames at a time.
+    """
+
+    __slots__ = ("_frames", "_keep_s", "_length_s")
+
+    def __init__(self, keep_s: float) -> None:
+        self._keep_s = keep_s
+        self._frames: deque[AudioFrame] = deque()  # bounded by _keep_s; the oldest is dropped
+        self._length_s = 0.0
+
+    def append(self, frame: AudioFrame) -> None:
+        """The next audio."""
+        self._frames.append(frame)
+        self._length_s += frame.duration_s
+        while self._length_s - self._frames[0].duration_s > self._keep_s:
+            self._length_s -= self._frames.popleft().duration_s
+
+    def take(self, last_s: float) -> list[AudioFrame]:
+        """The frames that reach into the last so many seconds; all are forgotten."""
+        taken, left_s = [], self._length_s
+        for frame in self._frames:
+            left_s -= frame.duration_s
+            if left_s < last_s - _ROUNDING_S:
+                taken.append(frame)
+        self._frames.clear()
+        self._length_s = 0.0
+        return taken

@@ -114,7 +114,6 @@ class _TurnTakingSession(WrapperSession):
     def __init__(self, model: TurnTaking, options: SessionOptions, *, on_event: Sink, clock: Clock) -> None:
         super().__init__(model.model, options, on_event=on_event, clock=clock)
         self._model = model
-        self._options = model.options
         self._engine = TurnEngine(model.options)
         self._gate = (
             InputGate(self, model.vad, model.gate, model.prefix_padding_ms)
@@ -219,12 +218,12 @@ class _TurnTakingSession(WrapperSession):
             case do.SpeechStarts(turn=turn, at_s=at_s):
                 if self._gate is not None:
                     self._gate.open(at_s)
-                if self._options.mode != "model":
+                if self._model.options.mode != "model":
                     self.emit(ev.SpeechStarted(self._turn_items[turn], at_s * 1000.0))
             case do.SpeechStops(turn=turn, at_s=at_s):
                 if self._gate is not None:
                     self._gate.close()
-                if self._options.mode != "model":
+                if self._model.options.mode != "model":
                     self.emit(ev.SpeechStopped(self._turn_items[turn], at_s * 1000.0))
             case do.Settle():
                 self.inner.settle_audio()
@@ -238,10 +237,9 @@ class _TurnTakingSession(WrapperSession):
                 self._commit(action)
             case do.ClearInput(turn=turn, reason=reason):
                 self._turn_items.pop(turn, None)
-                self._clear_reason = reason
                 if self._gate is not None:
                     self._gate.close(restart=True)
-                self.inner.clear_audio()
+                self.inner.clear_audio(reason=reason)
             case _:
                 raise AssertionError(f"unknown action {action!r}")
 
@@ -263,7 +261,7 @@ class _TurnTakingSession(WrapperSession):
         assert detector is not None
         probability = None
         try:
-            async with asyncio.timeout(self._options.prediction_deadline_s):
+            async with asyncio.timeout(self._model.options.prediction_deadline_s):
                 probability = await detector.predict(TurnContext(text, self._history))
         except TimeoutError:
             pass  # the engine goes on without an answer, and says so in its reason
@@ -357,7 +355,7 @@ class _TurnTakingSession(WrapperSession):
             self._open_turn(0)
         self.feed(facts.Commit())
 
-    def clear_audio(self) -> None:
+    def clear_audio(self, *, reason: str = "client_cleared") -> None:
         self.feed(facts.Clear())
 
     def create_response(self, options: ResponseOptions) -> None:
@@ -448,7 +446,7 @@ class _TurnTakingSession(WrapperSession):
     def _interim(self, event: ev.InterimTranscript) -> None:
         """Interim words; where the recogniser finds the turns, they are the speech, too."""
         now = self.clock.now()
-        by_words = self._options.mode == "stt"
+        by_words = self._model.options.mode == "stt"
         if by_words and event.text and not self._engine.turn_open:
             self.feed(facts.SpeechBegan(now))
             event = replace(event, item_id=next(reversed(self._turn_items.values()), event.item_id))
@@ -469,9 +467,9 @@ class _TurnTakingSession(WrapperSession):
                     event = replace(event, reason=commit.reason)
             case ev.InputCleared():
                 self._commits.clear()
-            case ev.SpeechStarted(audio_start_ms=start_ms) if self._options.mode == "model":
+            case ev.SpeechStarted(audio_start_ms=start_ms) if self._model.options.mode == "model":
                 self.feed(facts.SpeechBegan(min(start_ms / 1000.0, self.clock.now())))
-            case ev.SpeechStopped() if self._options.mode == "model":
+            case ev.SpeechStopped() if self._model.options.mode == "model":
                 self.feed(facts.SpeechEnded(self.clock.now()))
             case _:
                 pass

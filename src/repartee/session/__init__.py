@@ -1,7 +1,6 @@
 """`AgentSession`: an agent in conversation."""
 
-from repartee.session.agent import Agent
-from repartee.session.agent_session import AgentSession
+from repartee.session.agent_session import Agent, AgentSession
 from repartee.session.playback import Playback
 from repartee.session.speech_handle import SpeechHandle
 

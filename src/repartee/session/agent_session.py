@@ -1,4 +1,4 @@
-"""`AgentSession`: one agent in one conversation.
+"""`AgentSession`: one agent in one conversation; and `Agent`: who that is.
 
 It composes a model of its parts, moves audio between the input, the model and the output, keeps the history as the
 model's events tell it, and runs tools. It takes no turns: that is the model's own business (`repartee.compose`).
@@ -32,7 +32,6 @@ from repartee.models import (
 from repartee.models import events as ev
 from repartee.models.history import apply_event
 from repartee.observe.log import SessionLog
-from repartee.session.agent import Agent
 from repartee.session.composition import Parts, TurnDetection, check_kind, compose
 from repartee.session.input_pump import InputPump
 from repartee.session.listeners import EventFeed, Listeners
@@ -42,11 +41,38 @@ from repartee.session.speeches import Speeches
 from repartee.session.tool_runner import Round, ToolRunner
 from repartee.turns import Endpointing, InterruptionOptions, SpeculationOptions, SpeechGateOptions
 
-__all__ = ["AgentSession"]
+__all__ = ["Agent", "AgentSession"]
 
 E = TypeVar("E")
 
 _UNSET: Any = object()
+
+
+class Agent:
+    """Who converses.
+
+    Args:
+        instructions: what the model is told about its part. Default: nothing.
+        tools: functions that it may call, besides the session's.
+        chat_context: what was said before. Default: nothing.
+    """
+
+    def __init__(
+        self,
+        instructions: str = "",
+        *,
+        tools: Sequence[FunctionTool] = (),
+        chat_context: ChatContext | None = None,
+    ) -> None:
+        self.instructions = instructions
+        self.tools = tuple(tools)
+        self.chat_context = chat_context.copy() if chat_context is not None else ChatContext()
+
+    async def on_enter(self, session: AgentSession) -> None:
+        """The session runs. Override to greet, for example. Default: nothing."""
+
+    async def on_exit(self, session: AgentSession) -> None:
+        """The session is about to end. Default: nothing."""
 
 
 class AgentSession:
