@@ -330,7 +330,7 @@ def test_a_stream_that_opens_while_the_last_batch_ends() -> None:
         old.submit(1)
         await waiting(model)
         closing = asyncio.ensure_future(old.aclose())
-        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)
         new = batcher.open(taker.deliver, taker.fail)
         new.submit(7)
         model.gate.set()

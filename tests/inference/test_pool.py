@@ -173,7 +173,7 @@ def test_close_waits_for_the_running_job_and_runs_the_last_one() -> None:
         lane.submit(lambda: order.append("dropped"))
         assert await asyncio.to_thread(started.wait, 30)
         closing = asyncio.ensure_future(lane.aclose(lambda: order.append("last")))
-        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)
         assert not lane.submit(lambda: 1)
         assert not closing.done()
         gate.set()

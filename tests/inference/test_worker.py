@@ -19,7 +19,7 @@ def test_end_can_be_awaited() -> None:
         worker = Worker("test-worker", work)
         assert "test-worker" in [t.name for t in threading.enumerate()]
         waiting = asyncio.ensure_future(worker.ended())
-        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)
         assert not waiting.done()
         gate.set()
         await waiting

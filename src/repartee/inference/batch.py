@@ -62,6 +62,15 @@ class BatcherStatistics:
     """Items waiting now."""
 
 
+@dataclass(slots=True)
+class _Counts:
+    batches: int = 0
+    items: int = 0
+    largest: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
 class BatchStream(Generic[I, R]):
     """One stream's place in the batches. Made by `Batcher.open`; use it on the loop that opened it."""
 
@@ -91,7 +100,7 @@ class BatchStream(Generic[I, R]):
         self._fail = fail
         self._loop = loop
         self.slot = slot
-        self.pending: deque[I] = deque()
+        self.pending: deque[I] = deque()  # bounded by pending_max: submit drops the oldest
         self.queued = False  # whether it is among the batcher's ready ones
         self.closed = False
         self.epoch = 0  # a result of an earlier epoch is not delivered
@@ -108,7 +117,7 @@ class BatchStream(Generic[I, R]):
             if len(pending) >= batcher._pending_max:
                 pending.popleft()
                 self.dropped += 1
-                batcher._dropped += 1
+                batcher._done.dropped += 1
             pending.append(item)
             if not self.queued:
                 self.queued = True
@@ -164,14 +173,14 @@ class Batcher(Generic[I, R]):
         self._enough = enough
         self._lock = threading.Lock()
         self._condition = threading.Condition(self._lock)
-        self._ready: deque[BatchStream[I, R]] = deque()
+        self._ready: deque[BatchStream[I, R]] = deque()  # bounded by the open streams: each is in it once
         self._wake_at = 0  # at how many ready streams the worker wants to be woken; 0: it is not waiting
         self._backlog = False  # whether the last batch left ready streams over, which have waited enough
         self._streams: dict[int, BatchStream[I, R]] = {}
         self._worker: Worker | None = None
         self._ending: Worker | None = None  # the last one that was told to end
         self._working = threading.Lock()  # held by the thread at work: a new one waits for the old
-        self._batches = self._items = self._largest = self._failed = self._dropped = 0
+        self._done = _Counts()
 
     def open(
         self,
@@ -206,11 +215,11 @@ class Batcher(Generic[I, R]):
         """What was done so far, and what waits."""
         with self._lock:
             return BatcherStatistics(
-                batches=self._batches,
-                items=self._items,
-                largest_batch=self._largest,
-                failed_batches=self._failed,
-                dropped_items=self._dropped,
+                batches=self._done.batches,
+                items=self._done.items,
+                largest_batch=self._done.largest,
+                failed_batches=self._done.failed,
+                dropped_items=self._done.dropped,
                 streams=len(self._streams),
                 queue_depth=sum(len(s.pending) for s in self._streams.values()),
             )
@@ -288,13 +297,13 @@ class Batcher(Generic[I, R]):
     def _run_batch(self, slots: list[int], items: list[I]) -> list[R | _Failure]:
         if not items:
             return []
-        self._batches += 1
-        self._items += len(items)
-        self._largest = max(self._largest, len(items))
+        self._done.batches += 1
+        self._done.items += len(items)
+        self._done.largest = max(self._done.largest, len(items))
         try:
             return list(self._run_checked(slots, items))
         except Exception as error:  # reported: each stream that can't be run is told
-            self._failed += 1
+            self._done.failed += 1
             if len(items) == 1 or self._run is None:
                 return [_Failure(error)] * len(items)
         outcomes: list[R | _Failure] = []

@@ -63,7 +63,7 @@ class Lane(Generic[R]):
         self._fail = fail
         self._loop = loop
         self._pending_max = pending_max
-        self._jobs: deque[Callable[[], R | None]] = deque()
+        self._jobs: deque[Callable[[], R | None]] = deque()  # bounded by pending_max: submit refuses
         self._active = False  # whether it is among the ready lanes, or one of its jobs runs
         self.closed = False
 
@@ -114,7 +114,7 @@ class WorkerPool:
         self._threads_max = threads if threads is not None else _usable_cpus()
         self._lock = threading.Lock()
         self._condition = threading.Condition(self._lock)
-        self._ready: deque[Lane[Any]] = deque()
+        self._ready: deque[Lane[Any]] = deque()  # bounded by the open lanes: each is in it once
         self._lanes: set[Lane[Any]] = set()
         self._workers: list[Worker] = []
         self._idle = 0

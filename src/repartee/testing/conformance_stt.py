@@ -75,16 +75,25 @@ class _Watched:
             self.stream.push(audio.slice(start, start + step))
         self.pushed += audio.samples
 
+    async def until(self, ready: Callable[[], object], what: str) -> None:
+        """Wait for events until it is so."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not ready():
+                    assert not self.errors, f"it failed: {self.errors[0]}"
+                    self.news.clear()
+                    await self.news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{what} within {PATIENCE_S:g} s") from None
+
     async def final(self, flush_id: int) -> Final:
         """Wait for the answer to a flush."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for event in self.events:
-                    if isinstance(event, Final) and event.flush_id == flush_id:
-                        return event
-                assert not self.errors, f"it failed: {self.errors[0]}"
-                self.news.clear()
-                await self.news.wait()
+
+        def answers() -> list[Final]:
+            return [final for final in self.finals if final.flush_id == flush_id]
+
+        await self.until(answers, f"no final answered flush {flush_id}")
+        return answers()[0]
 
     @property
     def finals(self) -> list[Final]:
@@ -105,6 +114,8 @@ async def hears_words(make: Callable[[], STT], sample: SpeechSample) -> None:
     stt = make()
     watched = _Watched.open(stt, sample.audio.sample_rate)
     watched.hear(sample.audio)
+    if stt.capabilities.interim:
+        await watched.until(lambda: watched.interims, "it promised interims and gave none")
     final = await watched.final(watched.stream.flush())
     await watched.stream.aclose()
     await stt.aclose()
@@ -112,8 +123,6 @@ async def hears_words(make: Callable[[], STT], sample: SpeechSample) -> None:
     assert len(watched.finals) == 1 or stt.capabilities.endpointing, f"finals: {watched.finals}"
     assert final.confidence is None or 0.0 <= final.confidence <= 1.0, f"no confidence: {final.confidence}"
     assert watched.events[-1] is final, "an interim came behind its final"
-    if stt.capabilities.interim:
-        assert watched.interims, "it promised interims and gave none"
     for interim in watched.interims:
         assert 0 <= interim.stable_chars <= len(interim.text), f"more is stable than there is: {interim}"
     if stt.capabilities.word_times:
@@ -168,10 +177,7 @@ async def cancels(make: Callable[[], STT], sample: SpeechSample) -> None:
     )
     watched.hear(half)
     if stt.capabilities.interim:
-        async with asyncio.timeout(PATIENCE_S):
-            while not watched.interims:
-                watched.news.clear()
-                await watched.news.wait()
+        await watched.until(lambda: watched.interims, "it promised interims and gave none")
     watched.stream.cancel()
     count = len(watched.events)
     watched.hear(sample.audio)

@@ -139,13 +139,3 @@ def test_shared_language_model() -> None:
     second = Decoder(library, model.config(), language_model=shared)
     first.close()
     assert decode(second, "lights_slt").text == TEXTS["lights_slt"]
-
-
-def test_a_child_that_dies_is_an_error() -> None:
-    decoder = in_child(grammar=GRAMMAR)
-    decoder.start()
-    decoder._child.kill()
-    decoder._child.wait()
-    with pytest.raises(RuntimeError, match="process ended"):
-        decoder.feed(bytes(3200))
-    decoder.close()

@@ -167,6 +167,7 @@ class RecognitionStream(STTStream):
         self._on_error = on_error
         # Shared with the thread, under the lock.
         self._lock = threading.Lock()
+        # Audio is bounded by PENDING_MS (the stream fails), the rest by what its caller asked for.
         self._commands: deque[_Audio | _Flush | _Cancel] = deque()
         self._pending = 0  # samples of audio among the commands
         self._scheduled = False
@@ -360,7 +361,8 @@ class _Reading:
     def __init__(self) -> None:
         self._text = ""
         self._samples = 0
-        self._earlier: deque[tuple[int, list[str]]] = deque()  # (when, words), since AGREEMENT_MS ago
+        # (when, words); bounded by the readings in AGREEMENT_MS: older ones but the last are dropped.
+        self._earlier: deque[tuple[int, list[str]]] = deque()
         self._stable = ""
 
     def read(self, text: str, samples: int) -> Interim | None:

@@ -39,13 +39,26 @@ SHARDS_MAX: Final = 4
 class Decoder(Protocol):
     """What `pocketsphinx_ffi.Decoder` and `sphinx_process.ProcessDecoder` have in common."""
 
-    def start(self) -> None: ...
-    def feed(self, pcm: bytes) -> None: ...
-    def text(self) -> str: ...
-    def finish(self) -> ffi.Hypothesis: ...
-    def cmn(self) -> str: ...
-    def set_cmn(self, mean: str) -> None: ...
-    def close(self) -> None: ...
+    def start(self) -> None:
+        """Begin an utterance."""
+
+    def feed(self, pcm: bytes) -> None:
+        """Decode more of it: PCM16 of 16 kHz."""
+
+    def text(self) -> str:
+        """What was said so far."""
+
+    def finish(self) -> ffi.Hypothesis:
+        """End the utterance."""
+
+    def cmn(self) -> str:
+        """The cepstral mean."""
+
+    def set_cmn(self, mean: str) -> None:
+        """Set the cepstral mean, between utterances."""
+
+    def close(self) -> None:
+        """Free it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +174,7 @@ class _Shard:
 
     def __init__(self, model: SphinxModel, number: int, decoders_max: int) -> None:
         self.pool = WorkerPool(name=f"repartee-stt-{number}", threads=1)
-        self.waiting: deque[Callable[[], object]] = deque()
+        self.waiting: deque[Callable[[], object]] = deque()  # bounded by the open streams: each is in it once
         self.made = 0
         self._model = model
         self._decoders_max = decoders_max
