@@ -42,6 +42,7 @@ __all__ = [
     "OutputResume",
     "OutputStarted",
     "OutputStopped",
+    "ProviderSwitched",
     "RealtimeEvent",
     "ResponseCreated",
     "ResponseDone",
@@ -355,6 +356,18 @@ class ErrorOccurred:
     fatal: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderSwitched:
+    """Of several providers for one part of the conversation, another one answers from now on."""
+
+    stage: Stage
+    old: str
+    """The provider's name, as the log and the messages of errors have it."""
+    new: str
+    reason: str
+    """What the old one failed with, or that the new one is back."""
+
+
 RealtimeEvent = (
     SpeechStarted
     | SpeechStopped
@@ -385,4 +398,5 @@ RealtimeEvent = (
     | AgentStateChanged
     | StageReached
     | ErrorOccurred
+    | ProviderSwitched
 )
