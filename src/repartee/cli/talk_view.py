@@ -58,6 +58,7 @@ class TalkView:
         self._timings: dict[str, TurnLatency] = {}
         self._floor_text = "nobody speaks"
         self._live: Live | None = None
+        self._closed = False
         kinds: tuple[type[Any], ...] = (
             ev.InterimTranscript,
             ev.TranscriptCompleted,
@@ -164,6 +165,8 @@ class TalkView:
     def _show(self, who: str, text: str, *, changed: bool = True) -> None:
         """The line that still changes: on a terminal in place, elsewhere anew for each change of the words."""
         self._partial = (who, text)
+        if self._closed:
+            return
         if not self._console.is_terminal:
             if changed and text:
                 self._console.print(Text(f"{who:>7}  … {text}", style="dim"), soft_wrap=True)
@@ -187,6 +190,7 @@ class TalkView:
 
     def close(self) -> None:
         """Show what is left, and give the terminal back."""
+        self._closed = True
         if self._heard and not self._text:
             for text in self._heard.values():
                 self._say("agent", text)
