@@ -155,10 +155,9 @@ _CHECKS: Final[dict[type[Any], Callable[[Any], None]]] = {
 
 
 def _check_item(item: Item, path: str, *, reference: bool) -> None:
-    if isinstance(item, Unknown) or (isinstance(item, ItemReference) and not reference):
-        raise INVALID_VALUE.error(
-            param=f"{path}.type", detail=f"{_type_of(item)!r} can't be an item of a conversation"
-        )
+    _check_known(item, path)
+    if isinstance(item, ItemReference) and not reference:
+        raise INVALID_VALUE.error(param=f"{path}.type", detail="a conversation holds items, not references")
     for name, maximum in (("id", ITEM_ID_CHARS), ("call_id", CALL_ID_CHARS)):
         value = getattr(item, name, UNSET)
         if isinstance(value, str):
@@ -193,7 +192,7 @@ def _check_known(value: Any, path: str) -> None:
     """Refuse members of families that nobody knows, wherever they are."""
     for each, where in _members(value, path):
         if isinstance(each, Unknown):
-            if "type" not in each.raw:
+            if each.raw.get("type") is None:
                 raise MISSING_PARAMETER.error(param=f"{where}.type")
             raise INVALID_VALUE.error(param=f"{where}.type", detail=f"{each.type!r} is not supported")
 

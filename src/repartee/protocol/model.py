@@ -62,7 +62,7 @@ class Family:
     members: ClassVar[dict[str, type[Any]]]
     unknown: ClassVar[type[Unknown]]
     untagged: ClassVar[type[Any] | None] = None
-    """What an object without a tag is; ``None``: refused."""
+    """What an object without a tag is; ``None``: unknown."""
 
 
 class Unknown:
@@ -129,7 +129,7 @@ def with_extra(model: M, fields: Mapping[str, Any]) -> M:
     return copy
 
 
-def replace(model: M, **changes: Any) -> M:
+def replace(model: M, /, **changes: Any) -> M:
     """A copy of an object with some fields changed; unknown fields are kept."""
     copy = msgspec.structs.replace(model, **changes)
     if extra(model):
@@ -247,7 +247,7 @@ def _from_family(family: type[Any], raw: Any) -> Any:
     if tag is None:
         cls = family.untagged
         if cls is None:
-            raise ValueError(f"Object missing required field `{family.tag_field}`")
+            return family.unknown(raw)
     elif not isinstance(tag, str):
         raise ValueError(f"Expected `str`, got `{_json_name(tag)}` - at `$.{family.tag_field}`")
     else:

@@ -96,9 +96,12 @@ class ServerSide:
     def refuse(self, error: ProtocolError, event_id: str | None = None) -> list[ev.ServerEvent]:
         """The error event for what a client did wrong, such as a frame that `codec` could not read.
 
-        A first event that can't be read doesn't end the session, even before ``session.created``.
+        A first event that can't be read doesn't end the session, even before ``session.created``. After the session's
+        end there is nothing to say any more.
         """
         state = self._flow.session_state
+        if state is SessionState.CLOSED:
+            return []
         made = self._outlet.emit(error_event(error, event_id))
         self._flow.session_state = state
         return made
