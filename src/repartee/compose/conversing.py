@@ -14,8 +14,9 @@ from typing import Literal
 
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, Item, Message, TextContent, new_id
 from repartee.clock import Clock
+from repartee.compose.providers import bound_to
 from repartee.compose.tasks import TaskOwner
-from repartee.errors import ModelError, ModelTimeoutError, ReparteeError, UsageError
+from repartee.errors import ModelError, ModelTimeoutError, ReparteeError, StateError, UsageError
 from repartee.models import (
     LLM,
     CallDelta,
@@ -117,6 +118,7 @@ class _ConversingSession(RealtimeSession):
     def __init__(self, model: Conversing, options: SessionOptions, *, on_event: Sink, clock: Clock) -> None:
         super().__init__(options, on_event=on_event, clock=clock)
         self._model = model
+        self._llm = bound_to(model.llm, on_event)
         self._context = ChatContext()
         self._live: dict[str, _Response] = {}
         self._finished_drafts: dict[
@@ -131,7 +133,7 @@ class _ConversingSession(RealtimeSession):
 
     async def _prewarm(self) -> None:
         try:
-            await self._model.llm.prewarm(self._request(self._context, ResponseOptions()))
+            await self._llm.prewarm(self._request(self._context, ResponseOptions()))
         except ReparteeError as error:
             self.emit(ErrorOccurred(error, "llm"))
 
@@ -187,9 +189,12 @@ class _ConversingSession(RealtimeSession):
         busy = any(other.in_band and other.held is None for other in self._live.values())
         self._live[response.id] = response
         self.emit(ResponseCreated(response.id, options.request_id, options.metadata))
-        if self._closed or (busy and response.in_band and response.held is None):
-            reason = "the session is closed" if self._closed else "another response is live; wait for its end"
-            self._end(response, "failed", "conversation_already_has_active_response", UsageError(reason))
+        if self._closed:
+            self._end(response, "failed", "session_closed", StateError("the session is closed"))
+            return
+        if busy and response.in_band and response.held is None:
+            error = UsageError("another response is live; wait for its end")
+            self._end(response, "failed", "conversation_already_has_active_response", error)
             return
         # The conversation as it is now: by the time the task runs, a draft's user message may be in it.
         try:
@@ -250,7 +255,7 @@ class _ConversingSession(RealtimeSession):
             if request is None:
                 self._text(response, response.options.say or "")
             else:
-                async with aclosing(self._model.llm.chat(request)) as chunks:
+                async with aclosing(self._llm.chat(request)) as chunks:
                     await self._read(response, chunks)
             self._end(response, "completed")
         except ReparteeError as error:

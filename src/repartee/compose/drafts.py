@@ -28,13 +28,14 @@ class Drafts:
         session: who prepares them.
     """
 
-    __slots__ = ("_by_request", "_by_response", "_discarded", "_session")
+    __slots__ = ("_by_request", "_by_response", "_discarded", "_session", "_unwanted")
 
     def __init__(self, session: RealtimeSession) -> None:
         self._session = session
         self._by_request: dict[str, _Draft] = {}
         self._by_response: dict[str, _Draft] = {}
         self._discarded: set[str] = set()
+        self._unwanted: dict[str, str] = {}
 
     def begin(self, request_id: str, item_id: str) -> None:
         """The response of that request is a draft: the answer to a turn that will be this item."""
@@ -75,7 +76,12 @@ class Drafts:
         return True
 
     def _begun(self, event: ResponseCreated) -> bool:
-        draft = self._by_request.get(event.request_id or "")
+        request_id = event.request_id or ""
+        if request_id in self._unwanted:
+            self._discarded.add(event.response_id)
+            self._session.cancel_response(event.response_id, reason=self._unwanted.pop(request_id))
+            return True
+        draft = self._by_request.get(request_id)
         if draft is None:
             return False
         draft.response_id = event.response_id
@@ -86,7 +92,10 @@ class Drafts:
     def discard(self, request_id: str, reason: str) -> None:
         """Cancel it; no trace of it is ever seen."""
         draft = self._by_request.pop(request_id, None)
-        if draft is None or draft.response_id is None:
+        if draft is None:
+            return
+        if draft.response_id is None:
+            self._unwanted[request_id] = reason  # it is cancelled once it begins
             return
         del self._by_response[draft.response_id]
         ended = any(isinstance(event, ResponseDone) for event in draft.held)

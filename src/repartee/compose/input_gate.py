@@ -82,9 +82,7 @@ class InputGate:
     async def aclose(self) -> None:
         """Stop detecting."""
         self._watch(False)
-        if self._stream is not None:
-            await self._stream.aclose()
-            self._stream = None
+        self._drop_stream()
         await self._tasks.aclose()
 
     def append(self, frame: AudioFrame) -> None:
@@ -171,9 +169,7 @@ class InputGate:
 
     def _on_error(self, error: ModelError) -> None:
         """The detector is lost: say so, take open speech as ended, and try a new one."""
-        if self._stream is not None:
-            self._tasks.finish(self._stream.aclose(), name="input_gate.close_vad")
-            self._stream = None
+        self._drop_stream()
         now = self._told_s = self._owner.clock.now()
         # The next time it fails within that time of this failure, it has to wait.
         self._reopen_s = now if now >= self._reopen_s + _REOPEN_AFTER_S else now + _REOPEN_AFTER_S
@@ -181,6 +177,11 @@ class InputGate:
         self._owner.emit(ErrorOccurred(error, "vad"))
         self._owner.feed(facts.OnsetDropped())
         self._owner.feed(facts.SpeechEnded(now))
+
+    def _drop_stream(self) -> None:
+        if self._stream is not None:
+            self._tasks.finish(self._stream.aclose(), name="input_gate.close_vad")
+            self._stream = None
 
     def _crashed(self, error: Exception) -> None:
         failure = ModelError(f"closing a VAD stream failed with {type(error).__name__}: {error}", stage="vad")
@@ -205,7 +206,7 @@ class Preroll:
         """The next audio."""
         self._frames.append(frame)
         self._length_s += frame.duration_s
-        while self._length_s - self._frames[0].duration_s > self._keep_s:
+        while self._length_s - self._frames[0].duration_s > self._keep_s - _ROUNDING_S:
             self._length_s -= self._frames.popleft().duration_s
 
     def take(self, last_s: float) -> list[AudioFrame]:

@@ -16,6 +16,7 @@ from repartee.audio import AudioFrame
 from repartee.chat import AudioContent, Message
 from repartee.clock import Clock
 from repartee.compose.clauses import ClauseSplitter
+from repartee.compose.providers import bound_to
 from repartee.compose.tasks import TaskOwner
 from repartee.compose.wrapper import WrapperModel, WrapperSession
 from repartee.errors import ModelError, ModelTimeoutError, ReparteeError
@@ -127,6 +128,7 @@ class _SpokenSession(WrapperSession):
             model.model, options, on_event=on_event, clock=clock, inner_options=_text_only(options)
         )
         self._model = model
+        self._tts = bound_to(model.tts, on_event)
         self._silent: set[str] = set()  # requests for text only, until their response begins
         self._drafts: set[str] = set()  # requests that prepare an answer, until their response begins
         self._speeches: dict[str, _Speech] = {}
@@ -135,6 +137,8 @@ class _SpokenSession(WrapperSession):
 
     async def aclose(self) -> None:
         await super().aclose()
+        for speech in tuple(self._speeches.values()):
+            self._stop(speech, "session closed")  # its text was complete, so the model had nothing to end
         await self._tasks.aclose()
 
     def update(self, options: SessionOptions) -> None:
@@ -301,10 +305,10 @@ class _SpokenSession(WrapperSession):
         words = _Words(text)
         alignment = self._alignments.get(item_id) or Alignment()
         start_ms = alignment.audio_ms
-        placed = self._model.tts.capabilities.word_times
+        placed = self._tts.capabilities.word_times
         if not placed:
             self._transcript(speech, item_id, alignment, text, start_ms)
-        async with aclosing(self._model.tts.synthesize(text)) as chunks:
+        async with aclosing(self._tts.synthesize(text)) as chunks:
             while (chunk := await self._next_chunk(chunks)) is not None:
                 if speech.response_id not in self._speeches:
                     return

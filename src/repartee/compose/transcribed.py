@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from repartee.chat import AudioContent, Item, Message, new_id
 from repartee.clock import Clock
+from repartee.compose.providers import bound_to
 from repartee.compose.tasks import TaskOwner
 from repartee.compose.wrapper import WrapperModel, WrapperSession
 from repartee.errors import ModelError, ModelTimeoutError
@@ -87,6 +88,7 @@ class _TranscribedSession(WrapperSession):
     def __init__(self, model: Transcribed, options: SessionOptions, *, on_event: Sink, clock: Clock) -> None:
         super().__init__(model.model, options, on_event=on_event, clock=clock)
         self._model = model
+        self._stt = bound_to(model.stt, on_event)
         self._stream: STTStream | None = None
         self._announced: str | None = None  # the committed item, until it is in the conversation
         self._waiting: deque[Callable[[], None]] = deque()  # bounded by final_timeout_s, in which it empties
@@ -116,9 +118,7 @@ class _TranscribedSession(WrapperSession):
         self._closed = True
         self._waiting.clear()
         self._reset()
-        if self._stream is not None:
-            await self._stream.aclose()
-            self._stream = None
+        self._drop_stream()
         await self._tasks.aclose()
         await super().aclose()
 
@@ -131,7 +131,7 @@ class _TranscribedSession(WrapperSession):
         if self._closed:
             return
         if self._stream is None:
-            self._stream = self._model.stt.stream(
+            self._stream = self._stt.stream(
                 sample_rate=frame.sample_rate, on_event=self._on_stt, on_error=self._on_stt_error
             )
         self._unsettled = True
@@ -237,9 +237,7 @@ class _TranscribedSession(WrapperSession):
 
     def _give_up(self, error: ModelError) -> None:
         """Go on without the recogniser's stream; the next audio opens a new one."""
-        if self._stream is not None:
-            self._tasks.finish(self._stream.aclose(), name="transcribed.close_stream")
-            self._stream = None
+        self._drop_stream()
         self._stop_timer()
         self.emit(ErrorOccurred(error, "stt"))
         waited, self._flushes, self._unsettled = bool(self._flushes), 0, False
@@ -252,6 +250,11 @@ class _TranscribedSession(WrapperSession):
             self._finish_commit()
         elif waited:
             self._say_interim(endpoint=False)
+
+    def _drop_stream(self) -> None:
+        if self._stream is not None:
+            self._tasks.finish(self._stream.aclose(), name="transcribed.close_stream")
+            self._stream = None
 
     def _crashed(self, error: Exception) -> None:
         failure = ModelError(
