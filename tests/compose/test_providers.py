@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repartee.compose.providers import Closing, Desk, Rotation, bound_to, names_of
+from repartee.compose.providers import Desk, Rotation, bound_to, log_bad_end, names_of
 from repartee.errors import ConfigurationError, ModelError, ModelTimeoutError
 from repartee.models.events import ErrorOccurred, ProviderSwitched, RealtimeEvent
-from repartee.testing import ScriptedLLM, ScriptedTTS, elapse, virtual_time
+from repartee.testing import ScriptedLLM, ScriptedTTS, virtual_time
 
 
 def rotation(count: int = 2, cooldown_s: float = 10.0, max_cooldown_s: float = 120.0) -> Rotation:
@@ -175,14 +175,6 @@ def test_a_model_without_providers_is_bound_as_it_is() -> None:
     assert bound_to(model, lambda event: None) is model
 
 
-@virtual_time
-async def test_an_end_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    class Bad:
-        async def aclose(self) -> None:
-            raise OSError("gone")
-
-    closing = Closing()
-    closing.close(Bad())
-    await closing.wait()
-    await elapse(0)
+def test_an_end_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    log_bad_end(OSError("gone"))
     assert "gone" in caplog.text

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from repartee.chat import AudioContent, ChatContext, FunctionCall, Item, Message, TextContent
 from repartee.clock import Clock
-from repartee.compose.providers import Closing, Desk, close_all, first_to_begin, prewarm_all
+from repartee.compose.providers import Desk, close_all, first_to_begin, log_bad_end, prewarm_all
 from repartee.compose.replay import InputAudio, Rates
 from repartee.compose.tasks import TaskOwner
 from repartee.errors import ConfigurationError, ModelError, ModelTimeoutError, ReparteeError, UsageError
@@ -157,7 +157,7 @@ class _Session(RealtimeSession):
         self._told_error: ReparteeError | None = None
         self._return_timer: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner(self._crashed)
-        self._closing = Closing()
+        self._closing = TaskOwner(log_bad_end)
         self._returning = False
         self._over = False
 
@@ -179,7 +179,10 @@ class _Session(RealtimeSession):
         if self._return_timer is not None:
             self._return_timer.cancel()
         await self._tasks.aclose()
-        await self._closing.wait()
+        await self._closing.aclose()
+
+    def _close(self, session: RealtimeSession) -> None:
+        self._closing.finish(session.aclose(), name="fallback.close_session")
 
     @property
     def _inner(self) -> RealtimeSession | None:
@@ -215,9 +218,9 @@ class _Session(RealtimeSession):
                 if not settled:
                     self._desk.abandoned(index)
                 if not settled and line.session is not None:
-                    self._closing.close(line.session)
+                    self._close(line.session)
             if line.session is not None:
-                self._closing.close(line.session)
+                self._close(line.session)
             # That the preferred one is still ill is no news.
             told = only is None and len(self._tried) + 1 < len(self._desk.models)
             self._desk.failed(index, failure, tell=told)
@@ -273,7 +276,7 @@ class _Session(RealtimeSession):
         self._tried[line.index] = error
         told = self._told_error is error or len(self._tried) == len(self._desk.models)
         self._desk.failed(line.index, error, tell=not told)
-        self._closing.close(line.session)
+        self._close(line.session)
         if self._return_timer is not None:
             self._return_timer.cancel()
         for response in tuple(self._responses):
@@ -383,12 +386,12 @@ class _Session(RealtimeSession):
             # Something happened meanwhile, and the old one is in the middle of it.
             self._desk.abandoned(index)
             assert line.session is not None
-            self._closing.close(line.session)
+            self._close(line.session)
             self._watch_later()
             return
         old = self._line.session
         assert old is not None
-        self._closing.close(old)
+        self._close(old)
         self._adopt(line)
 
     @property

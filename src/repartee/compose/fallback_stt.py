@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from repartee.compose.providers import Closing, Desk, close_all, prewarm_all
+from repartee.compose.providers import Desk, close_all, log_bad_end, prewarm_all
+from repartee.compose.tasks import TaskOwner
 from repartee.errors import ModelError, ModelTimeoutError
 from repartee.models import STT, Final, Sink, STTCapabilities, STTEvent, STTStream
 
@@ -109,7 +110,7 @@ class _Stream(STTStream):
         self._on_event = on_event
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
-        self._closing = Closing()
+        self._tasks = TaskOwner(log_bad_end)
         self._inner: STTStream | None = None
         self._index = 0
         self._inner_samples = 0
@@ -163,7 +164,7 @@ class _Stream(STTStream):
             self._desk.abandoned(self._index)
         if inner is not None:
             await inner.aclose()
-        await self._closing.wait()
+        await self._tasks.aclose()
 
     # -- the recogniser in use -----------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class _Stream(STTStream):
         self._answered = False
         self._disarm()
         if inner is not None:
-            self._closing.close(inner)
+            self._tasks.finish(inner.aclose(), name="fallback.close_stt")
 
     def _disarm(self) -> None:
         for segment in self._pending:

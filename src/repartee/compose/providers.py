@@ -19,7 +19,7 @@ from repartee.errors import ModelError, ModelTimeoutError, ReparteeError, Stage
 from repartee.models import Sink
 from repartee.models.events import ErrorOccurred, ProviderSwitched, RealtimeEvent
 
-__all__ = ["Closing", "Desk", "Rotation", "bound_to", "close_all", "first_to_begin", "prewarm_all"]
+__all__ = ["Desk", "Rotation", "bound_to", "close_all", "first_to_begin", "log_bad_end", "prewarm_all"]
 
 M = TypeVar("M")
 _log = logging.getLogger(__name__)
@@ -293,25 +293,6 @@ async def close_all(models: Iterable[Closable]) -> None:
             raise result
 
 
-class Closing:
-    """Closes what was replaced, in the background."""
-
-    def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[None], None] = {}
-
-    def close(self, thing: Closable) -> None:
-        """Begin to close it."""
-        task = asyncio.get_running_loop().create_task(thing.aclose(), name="fallback.close")
-        self._tasks[task] = None
-        task.add_done_callback(self._closed)
-
-    def _closed(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # It had failed already: that its end fails too changes nothing for anybody.
-            _log.warning("closing a provider that was replaced failed", exc_info=error)
-
-    async def wait(self) -> None:
-        """Until all is closed."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+def log_bad_end(error: Exception) -> None:
+    """Closing one that was replaced failed. It had failed before, so this changes nothing for anybody."""
+    _log.warning("closing a provider that was replaced failed", exc_info=error)
