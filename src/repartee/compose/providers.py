@@ -273,14 +273,18 @@ async def prewarm_all(desk: Desk[M], prewarm: Callable[[M], Awaitable[None]]) ->
     Raises:
         ModelError: all failed.
     """
-    results = await asyncio.gather(*map(prewarm, desk.models), return_exceptions=True)
     failures: dict[int, ModelError] = {}
-    for index, result in enumerate(results):
-        if isinstance(result, Exception):
-            failures[index] = desk.error_of(index, result, None)
+
+    async def one(index: int) -> None:
+        try:
+            await prewarm(desk.models[index])
+        except Exception as error:  # told at once: the others may take long
+            failures[index] = desk.error_of(index, error, None)
             desk.failed(index, failures[index])
-        elif isinstance(result, BaseException):
-            raise result
+
+    async with asyncio.TaskGroup() as group:
+        for index in range(len(desk.models)):
+            group.create_task(one(index))
     if len(failures) == len(desk.models):
         raise desk.exhausted(failures)
 

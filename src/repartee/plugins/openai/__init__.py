@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from repartee.plugins.openai.tts import TTS as TTS
 
 _MODULES = {"LLM": "llm", "STT": "stt", "TTS": "tts"}
+_SUBMODULES = ("realtime",)
 
 __all__ = ["LLM", "STT", "TTS"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -30,4 +33,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_MODULES, *_SUBMODULES})

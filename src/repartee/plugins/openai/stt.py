@@ -199,9 +199,8 @@ class _SegmentStream(STTStream):
         self._bytes_max = min(UPLOAD_BYTES_MAX, int(stt.max_segment_s * sample_rate) * 2)
         self._segment = bytearray()
         self._flushes = 0
-        self._turn: deque[int] = (
-            deque()
-        )  # flushes without their final, in order; bounded by the requests' deadlines
+        self._turn: deque[int] = deque()  # bounded by the requests' deadlines
+        """Flushes without their final, in order."""
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._finals: dict[int, Final] = {}
         self._over = False
