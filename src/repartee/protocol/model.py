@@ -231,7 +231,7 @@ def from_raw(cls: type[T], raw: Any) -> T:
     Raises:
         ValueError: a field is missing or of a wrong type; ends in ``at `$.path``` (`msgspec.ValidationError`'s way).
     """
-    if issubclass(cls, Family):
+    if issubclass(cls, Family) and not issubclass(cls, Model):
         return typing.cast("T", _from_family(cls, raw))
     made = msgspec.convert(raw, cls, dec_hook=_from_family)
     if isinstance(made, Model):

@@ -196,24 +196,16 @@ class Requests:
         check_update(event, self._flow)
 
     def _check_create(self, event: ev.ConversationItemCreate) -> None:
-        conversation = self._flow.conversation
-        coming = {id_of(request.item) for request in self.pending_of(ev.ConversationItemCreate)}
-        going = self._going()
         item_id, previous = id_of(event.item), event.previous_item_id
-        if item_id is not None and item_id in coming:
+        if item_id is not None and self._has(item_id):
             raise DUPLICATE_ITEM.error(item_id=item_id)
-        if not self._complete or (isinstance(previous, str) and previous in coming - going):
-            previous = UNSET
-        conversation.check_insert(None if item_id in going else item_id, previous)
-        if isinstance(previous, str) and previous in going:
+        if isinstance(previous, str) and previous != ROOT and self._complete and not self._has(previous):
             raise INVALID_PREVIOUS.error(item_id=previous)
 
     def _check_truncate(self, event: ev.ConversationItemTruncate) -> None:
-        if event.item_id in self._going():
+        if not self._may_name(event.item_id):
             raise TRUNCATE_UNKNOWN.error(item_id=event.item_id)
-        if not self._is_coming(event.item_id) and (
-            self._complete or event.item_id in self._flow.conversation
-        ):
+        if event.item_id in self._flow.conversation:
             self._flow.conversation.check_truncate(event.item_id, event.content_index, event.audio_end_ms)
         for before in self.pending_of(ev.ConversationItemTruncate):
             if before.item_id == event.item_id and before.audio_end_ms < event.audio_end_ms:
@@ -248,15 +240,20 @@ class Requests:
             raise CANCEL_NOT_ACTIVE.error()
 
     def _may_name(self, item_id: str) -> bool:
-        if item_id in self._going():
-            return False
-        return not self._complete or item_id in self._flow.conversation or self._is_coming(item_id)
+        return self._has(item_id) or (not self._complete and not self._is_deleted(item_id))
 
-    def _going(self) -> set[str]:
-        return {request.item_id for request in self.pending_of(ev.ConversationItemDelete)}
+    def _has(self, item_id: str) -> bool:
+        """Whether the item will be there when the server has taken all that is on its way."""
+        there = item_id in self._flow.conversation
+        for request in self._pending.values():
+            if isinstance(request, ev.ConversationItemCreate) and id_of(request.item) == item_id:
+                there = True
+            elif isinstance(request, ev.ConversationItemDelete) and request.item_id == item_id:
+                there = False
+        return there
 
-    def _is_coming(self, item_id: str) -> bool:
-        return any(id_of(request.item) == item_id for request in self.pending_of(ev.ConversationItemCreate))
+    def _is_deleted(self, item_id: str) -> bool:
+        return any(request.item_id == item_id for request in self.pending_of(ev.ConversationItemDelete))
 
 
 _CHECKS: Final[dict[type[Any], Callable[[Requests, Any], None]]] = {

@@ -245,7 +245,7 @@ class ServerSide:
 
     def _must_wait(self, event: ev.ConversationItemCreate) -> bool:
         """Tool outputs join behind the running response's items; what refers to a waiting one waits too."""
-        if event.previous_item_id in self._held_ids:
+        if event.previous_item_id in self._held_ids or id_of(event.item) in self._held_ids:
             return True
         behind = not isinstance(event.previous_item_id, str)
         return behind and self._flow.active is not None and isinstance(event.item, FunctionCallOutput)
