@@ -437,18 +437,81 @@ async def test_not_back_while_the_user_speaks_or_it_is_still_ill() -> None:
 
 
 @virtual_time
-async def test_when_all_fail_there_is_one_fatal_error() -> None:
+async def test_when_all_fail_the_response_fails_and_the_next_time_the_call() -> None:
     call = Call(model("a", fail(None)), model("b", fail(None)))
     await call.session.start()
     call.ask("hello")
-    await elapse(10.0)
-    fatal = [event for event in call.of(ev.ErrorOccurred) if event.fatal]
-    assert len(fatal) == 1
-    assert fatal[0].error.code == "all_providers_failed"
+    await elapse(2.0)
+    errors = call.of(ev.ErrorOccurred)
+    assert [error.fatal for error in errors] == [False] * len(errors)
+    assert errors[-1].error.code == "all_providers_failed"
     (done,) = call.of(ev.ResponseDone)
     assert (done.status, done.reason) == ("failed", "all_providers_failed")
     call.ask("hello?")
+    await elapse(2.0)
+    assert [event.status for event in call.of(ev.ResponseDone)] == ["failed", "failed"]
+    assert [error.fatal for error in call.of(ev.ErrorOccurred)].count(True) == 1
+    call.ask("hello??")
     assert call.of(ev.ResponseDone)[-1].status == "failed"
+    await call.close()
+
+
+@virtual_time
+async def test_a_turn_that_no_model_can_answer_does_not_end_the_call() -> None:
+    call = Call(model("a", fail(1)), model("b", fail(1)))
+    await call.session.start()
+    call.ask("something forbidden")
+    await elapse(2.0)
+    call.ask("hello")
+    await elapse(5.0)
+    assert [event.status for event in call.of(ev.ResponseDone)] == ["failed", "completed"]
+    assert call.said == [
+        ("user", "something forbidden"),
+        ("user", "hello"),
+        ("assistant", "a says number 1 to you"),
+    ]
+    await call.close()
+
+
+@virtual_time
+async def test_none_can_be_reached_any_more() -> None:
+    first, second = model("a", steps=[Disconnect(after_s=2.0)]), model("b", ttft_s=1.0)
+    call = Call(first, second)
+    await call.session.start()
+    first.start_error = second.start_error = ModelConnectionError("no network", stage="realtime")
+    await elapse(5.0)
+    (fatal,) = [event for event in call.of(ev.ErrorOccurred) if event.fatal]
+    assert "all 2 providers failed" in str(fatal.error)
+    await call.close()
+
+
+class OwnIds(ScriptedRealtimeModel):
+    """Gives the user's turns ids of its own."""
+
+    def session(self, options: SessionOptions, **more: Any) -> Any:
+        session = super().session(options, **more)
+        session.begin_input = lambda item_id: None  # type: ignore[method-assign]
+        return session
+
+
+@virtual_time
+async def test_a_turn_keeps_its_id_with_a_model_that_gives_another() -> None:
+    second = OwnIds(["b heard you", "b again"], strict=False)
+    call = Call(model("a", steps=[Disconnect(after_s=1.0)], transcript_lag_s=5.0), second)
+    await call.session.start()
+    call.session.begin_input("item_turn")
+    call.hear("turn on the light")
+    await elapse(0.9)
+    call.session.commit_audio()
+    call.ask()
+    await elapse(5.0)
+    assert call.said == [("user", "turn on the light"), ("assistant", "b heard you")]
+    assert call.history.messages[0].id == "item_turn"
+    call.session.delete_item("item_turn")
+    assert call.said == [("assistant", "b heard you")]
+    assert "turn on the light" not in [
+        item.text for item in second.sessions[0].context if isinstance(item, Message)
+    ]
     await call.close()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from repartee.audio import AudioFrame
-from repartee.compose.replay import LEAD_S, OPEN_MAX_S, TURNS_MAX, InputAudio, Rates
+from repartee.chat import AudioContent, FunctionCallOutput, ImageContent, Message
+from repartee.compose.replay import LEAD_S, OPEN_MAX_S, TURNS_MAX, InputAudio, Line, Rates, is_empty
+from repartee.models.events import ItemAdded, TranscriptDelta
 
 RATE = 16_000
 
@@ -82,3 +86,25 @@ def test_rates_are_translated_both_ways() -> None:
     assert rates.output("b", frame()).position_samples == 0
     same = Rates((16_000, 16_000), (16_000, 16_000))
     assert same.output("a", frame()) == frame()
+
+
+def test_events_in_the_consumers_ids() -> None:
+    line = Line(1, Rates((16_000, 16_000), (16_000, 16_000)), item_ids={"item_own": "item_known"})
+    message = Message.of("user", "hello", id="item_own")
+    assert line.translate(ItemAdded(message, "item_own"), None) == ItemAdded(
+        replace(message, id="item_known"), "item_known"
+    )
+    assert line.translate(TranscriptDelta("resp_own", "item_own", "hi"), "resp_known") == TranscriptDelta(
+        "resp_known", "item_known", "hi"
+    )
+    other = TranscriptDelta("resp_own", "item_2", "hi")
+    assert line.translate(other, None) is other
+    assert [line.own_id("item_known"), line.own_id("item_2")] == ["item_own", "item_2"]
+
+
+def test_what_no_model_could_read() -> None:
+    assert is_empty(Message("assistant", (), status="in_progress"))
+    assert is_empty(Message("user", (AudioContent(None, 300),)))
+    assert not is_empty(Message("user", (AudioContent("hello", 300),)))
+    assert not is_empty(Message("user", (ImageContent("data:"),), status="in_progress"))
+    assert not is_empty(FunctionCallOutput("c1", ""))

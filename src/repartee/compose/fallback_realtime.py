@@ -13,16 +13,15 @@ is asked for anew, unless it had called functions: those have run.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from repartee.chat import AudioContent, ChatContext, FunctionCall, Item, Message, TextContent
+from repartee.chat import ChatContext, FunctionCall, Item, Message, TextContent
 from repartee.clock import Clock
 from repartee.compose.providers import Desk, close_all, first_to_begin, log_bad_end, prewarm_all
-from repartee.compose.replay import InputAudio, Rates
+from repartee.compose.replay import InputAudio, Line, Rates, is_empty
 from repartee.compose.tasks import TaskOwner
 from repartee.errors import ConfigurationError, ModelError, ModelTimeoutError, ReparteeError, UsageError
 from repartee.models import (
@@ -125,21 +124,6 @@ class _Response:
             self.deadline = None
 
 
-@dataclass(slots=True, eq=False)
-class _Line:
-    """A session with one of the models."""
-
-    index: int
-    rates: Rates
-    session: RealtimeSession | None = None
-    told: set[str] = field(default_factory=set)
-    """Items that it was told of; its own events about them are not news."""
-    item_ids: dict[str, str] = field(default_factory=dict)
-    """Its id of a turn that was heard before → the consumer's."""
-    recommitted: deque[str] = field(default_factory=deque)  # bounded by the turns that InputAudio keeps
-    """Turns it was given to hear again, whose commit it has not told yet."""
-
-
 class _Session(RealtimeSession):
     def __init__(
         self, model: FallbackRealtimeModel, options: SessionOptions, *, on_event: Sink, clock: Clock
@@ -148,11 +132,15 @@ class _Session(RealtimeSession):
         self._model = model
         self._desk = model.desk.bound(on_event)
         self._deadline_s = model.deadline_s
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._history = ChatContext()
         self._input = InputAudio()
         self._responses: list[_Response] = []  # bounded by what the consumer asks for at a time
         self._tried: dict[int, ModelError] = {}
+        """Who failed since a response was last completed."""
+        self._unreached: set[int] = set()
+        """Who could not be connected to when that was last tried."""
+        self._last_chance = False
         self._playing: set[str] = set()
         self._told_error: ReparteeError | None = None
         self._return_timer: asyncio.TimerHandle | None = None
@@ -188,12 +176,12 @@ class _Session(RealtimeSession):
     def _inner(self) -> RealtimeSession | None:
         return self._line.session if self._line is not None else None
 
-    async def _connect(self, only: int | None = None) -> _Line | None:
+    async def _connect(self, only: int | None = None) -> Line | None:
         """A session with the first model that one can be had of (or with this one, or not at all)."""
         while (index := self._desk.take(self._tried) if only is None else only) is not None:
             model = self._desk.models[index]
             own, mine = model.capabilities, self._model.capabilities
-            line = _Line(
+            line = Line(
                 index,
                 Rates(
                     (mine.input_sample_rate, own.input_sample_rate),
@@ -210,6 +198,7 @@ class _Session(RealtimeSession):
                 async with asyncio.timeout(self._deadline_s):
                     await line.session.start()
                 settled = True
+                self._unreached.discard(index)
                 return line
             except Exception as error:
                 settled = True
@@ -227,6 +216,7 @@ class _Session(RealtimeSession):
             if only is not None:
                 return None
             self._tried[index] = failure
+            self._unreached.add(index)
         return None
 
     def _options_for(self, index: int) -> SessionOptions:
@@ -234,7 +224,7 @@ class _Session(RealtimeSession):
         same = type(self._desk.models[index]) is type(self._desk.models[0])
         return self.options if same else replace(self.options, voice=None)
 
-    def _adopt(self, line: _Line) -> None:
+    def _adopt(self, line: Line) -> None:
         """Go on with this one: tell it all that it needs."""
         self._line = line
         inner = line.session
@@ -243,7 +233,7 @@ class _Session(RealtimeSession):
         inner.update(self._options_for(line.index))
         reheard = {turn.item_id for turn in self._input.turns}
         for item in self._history:
-            if item.id not in reheard and not _is_empty(item):
+            if item.id not in reheard and not is_empty(item):
                 line.told.add(item.id)
                 inner.create_item(item)
         for turn in self._input.turns:
@@ -289,14 +279,27 @@ class _Session(RealtimeSession):
 
     async def _switch(self) -> None:
         line = await self._connect()
-        if line is not None:
-            self._adopt(line)
-            return
-        error = self._desk.exhausted(self._tried)
-        self._over = True
-        for response in tuple(self._responses):
-            self._end(response, "failed", "all_providers_failed", error)
-        self.emit(ev.ErrorOccurred(error, "realtime", fatal=True))
+        if line is None:
+            error = self._desk.exhausted(self._tried)
+            for response in tuple(self._responses):
+                self._end(response, "failed", "all_providers_failed", error)
+            line = await self._connect_again()
+            if line is None:
+                self._over = True
+                self.emit(ev.ErrorOccurred(error, "realtime", fatal=True))
+                return
+            self.emit(ev.ErrorOccurred(error, "realtime"))
+        self._adopt(line)
+
+    async def _connect_again(self) -> Line | None:
+        """All failed; but one that was reached may do better with the next turn. Tried once, until one does."""
+        if self._last_chance:
+            return None
+        self._last_chance = True
+        failed, self._tried = self._tried, {i: e for i, e in self._tried.items() if i in self._unreached}
+        line = await self._connect()
+        self._tried |= failed
+        return line
 
     def _break_off(self, response: _Response, error: ModelError) -> None:
         """End one that was in its middle; what was said of it stands. It is asked for anew if that does no harm."""
@@ -454,7 +457,7 @@ class _Session(RealtimeSession):
     def delete_item(self, item_id: str) -> None:
         if self._line is not None and self._inner is not None:
             self._line.told.discard(item_id)
-            self._inner.delete_item(_reverse(self._line.item_ids, item_id))
+            self._inner.delete_item(self._line.own_id(item_id))
             return
         if item_id in self._history:
             self._history.delete(item_id)
@@ -511,6 +514,9 @@ class _Session(RealtimeSession):
             self._inner.tools_finished()
 
     def release_response(self, request_id: str) -> None:
+        for response in self._responses:
+            if response.options.request_id == request_id:  # what it answers is in the conversation now
+                response.options = replace(response.options, draft=None)
         if self._inner is not None:
             self._inner.release_response(request_id)
 
@@ -533,7 +539,7 @@ class _Session(RealtimeSession):
 
     # -- events of the model in use ------------------------------------------------------------------------------
 
-    def _hear(self, line: _Line, event: ev.RealtimeEvent) -> None:
+    def _hear(self, line: Line, event: ev.RealtimeEvent) -> None:
         if line is not self._line or self._over:
             return  # of one that was replaced, or is not in use yet
         if isinstance(event, ev.ErrorOccurred):
@@ -548,9 +554,9 @@ class _Session(RealtimeSession):
             return
         if self._is_old_news(line, event):
             return
-        translated = self._translate(line, event)
-        self._note(translated)
         response = self._response_of(event)
+        translated = line.translate(event, response.id if response is not None else None)
+        self._note(translated)
         if response is not None and not self._follow(response, translated):
             return
         self.emit(translated)
@@ -568,7 +574,7 @@ class _Session(RealtimeSession):
             response.id = event.response_id
             self.emit(event)
 
-    def _is_old_news(self, line: _Line, event: ev.RealtimeEvent) -> bool:
+    def _is_old_news(self, line: Line, event: ev.RealtimeEvent) -> bool:
         match event:
             case ev.ItemAdded(item=item) | ev.ItemDone(item=item):
                 if item.id in line.told:
@@ -584,25 +590,6 @@ class _Session(RealtimeSession):
                 return known in self._history
             case _:
                 return False
-
-    def _translate(self, line: _Line, event: ev.RealtimeEvent) -> ev.RealtimeEvent:
-        """The event in the consumer's ids and rate."""
-        changes: dict[str, Any] = {}
-        response = self._response_of(event)
-        if response is not None and response.id != getattr(event, "response_id", None):
-            changes["response_id"] = response.id
-        item_id = getattr(event, "item_id", None)
-        if item_id in line.item_ids:
-            changes["item_id"] = line.item_ids[item_id]
-        item = getattr(event, "item", None)
-        if item is not None and item.id in line.item_ids:
-            changes["item"] = replace(item, id=line.item_ids[item.id])
-        previous = getattr(event, "previous_item_id", None)
-        if previous in line.item_ids:
-            changes["previous_item_id"] = line.item_ids[previous]
-        if isinstance(event, ev.AudioDelta):
-            changes["audio"] = line.rates.output(event.item_id, event.audio)
-        return replace(event, **changes) if changes else event
 
     def _note(self, event: ev.RealtimeEvent) -> None:
         """Keep what the next model would have to know."""
@@ -657,6 +644,7 @@ class _Session(RealtimeSession):
             response.disarm()
             if event.status == "completed":
                 self._tried.clear()
+                self._last_chance = False
                 self._input.answered()
             return True
         index = self._line.index if self._line is not None else 0
@@ -676,14 +664,3 @@ class _Session(RealtimeSession):
             name = self._desk.names[self._line.index]
             text = f"{name} did not begin its response within {self._deadline_s:g} s"
             self._fail(ModelTimeoutError(text, stage="realtime", code="timeout"))
-
-
-def _is_empty(item: Item) -> bool:
-    """Whether there is nothing in it that a model could read."""
-    if not isinstance(item, Message) or not (item.status == "in_progress" or item.is_audio):
-        return False
-    return not item.text and all(isinstance(part, AudioContent | TextContent) for part in item.content)
-
-
-def _reverse(ids: dict[str, str], item_id: str) -> str:
-    return next((inner for inner, known in ids.items() if known == item_id), item_id)

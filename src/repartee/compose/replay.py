@@ -1,13 +1,17 @@
-"""What another realtime model needs to hear again, and at which rate."""
+"""What another realtime model needs to be told again, and how what it says reads to who held the first."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from repartee.audio import AudioFrame, Resampler
+from repartee.chat import ImageContent, Item, Message
+from repartee.models import RealtimeSession
+from repartee.models.events import AudioDelta, RealtimeEvent
 
-__all__ = ["InputAudio", "Rates", "Turn"]
+__all__ = ["InputAudio", "Line", "Rates", "Turn", "is_empty"]
 
 OPEN_MAX_S = 60.0
 """Of the open turn's audio; the oldest is dropped."""
@@ -119,3 +123,51 @@ class Rates:
         audio = replace(self._output.push(frame), position_samples=self._position)
         self._position = audio.end_samples
         return audio
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """A session with one of several models, and how its events read to the consumer."""
+
+    index: int
+    """Which model's."""
+    rates: Rates
+    session: RealtimeSession | None = None
+    told: set[str] = field(default_factory=set)
+    """Items that it was told of; its own events about them are not news."""
+    item_ids: dict[str, str] = field(default_factory=dict)
+    """Its id of a turn that was heard before → the consumer's."""
+    recommitted: deque[str] = field(default_factory=deque)  # bounded by TURNS_MAX
+    """Turns it was given to hear again, whose commit it has not told yet."""
+
+    def own_id(self, item_id: str) -> str:
+        """Its id of an item that the consumer names."""
+        return next((own for own, known in self.item_ids.items() if known == item_id), item_id)
+
+    def translate(self, event: RealtimeEvent, response_id: str | None) -> RealtimeEvent:
+        """An event in the consumer's ids and rate.
+
+        Args:
+            event: of this session.
+            response_id: the consumer's, of the response that it belongs to, if to any.
+        """
+        changes: dict[str, Any] = {}
+        if response_id is not None and response_id != getattr(event, "response_id", None):
+            changes["response_id"] = response_id
+        if self.item_ids:
+            for name in ("item_id", "previous_item_id"):
+                if (known := self.item_ids.get(getattr(event, name, None) or "")) is not None:
+                    changes[name] = known
+            item = getattr(event, "item", None)
+            if item is not None and item.id in self.item_ids:
+                changes["item"] = replace(item, id=self.item_ids[item.id])
+        if isinstance(event, AudioDelta):
+            changes["audio"] = self.rates.output(event.item_id, event.audio)
+        return replace(event, **changes) if changes else event
+
+
+def is_empty(item: Item) -> bool:
+    """Whether there is nothing in it that a model could read."""
+    if not isinstance(item, Message) or not (item.status == "in_progress" or item.is_audio):
+        return False
+    return not item.text and not any(isinstance(part, ImageContent) for part in item.content)
