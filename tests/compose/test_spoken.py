@@ -33,10 +33,12 @@ async def test_words_come_with_their_place_and_audio_without_a_gap() -> None:
     deltas = stage.of(ev.TranscriptDelta)
     assert [(e.delta, e.start_ms) for e in deltas] == [
         ("Sure, ", 0.0),
+        ("", 200.0),  # where a clause is over
         ("for ", 200.0),
         ("how ", 400.0),
         ("many ", 600.0),
         ("people?", 800.0),
+        ("", 1000.0),
     ]
     position = 0
     for event in stage.of(ev.AudioDelta):
@@ -72,7 +74,7 @@ async def test_the_end_is_told_when_all_was_spoken() -> None:
     async with Stage(model("one two three four five six")) as stage:
         stage.session.create_response(ResponseOptions())
         await elapse(5)
-    assert stage.kinds[-4:] == ["AudioDelta", "ItemDone", "OutputItemDone", "ResponseDone"]
+    assert stage.kinds[-5:] == ["AudioDelta", "TranscriptDelta", "ItemDone", "OutputItemDone", "ResponseDone"]
     assert len(stage.of(ev.ResponseDone)) == 1
 
 
@@ -125,7 +127,9 @@ async def test_without_word_times_words_come_with_their_clause() -> None:
         await elapse(3)
     assert [(e.delta, e.start_ms) for e in stage.of(ev.TranscriptDelta)] == [
         ("Sure, ", 0.0),
+        ("", 200.0),
         ("for how many people?", 200.0),
+        ("", 1000.0),
     ]
 
 

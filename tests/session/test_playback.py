@@ -180,7 +180,7 @@ async def test_an_interruption_while_the_output_has_run_dry() -> None:
         await scene.until(11)
     assert scene.said == [
         ("user", BOOK),
-        ("assistant", "Sure, for how–"),  # half of its last word
+        ("assistant", "Sure, for–"),  # half of the next word was heard, which does not count
         ("user", "no stop it"),
         ("assistant", "Fine."),
     ]

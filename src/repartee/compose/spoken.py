@@ -304,23 +304,25 @@ class _SpokenSession(WrapperSession):
     async def _speak_piece(self, speech: _Speech, item_id: str, text: str) -> None:
         words = _Words(text)
         alignment = self._alignments.get(item_id) or Alignment()
-        start_ms = alignment.audio_ms
+        start_ms = last_ms = alignment.audio_ms
         placed = self._tts.capabilities.word_times
-        if not placed:
-            self._transcript(speech, item_id, alignment, text, start_ms)
         async with aclosing(self._tts.synthesize(text)) as chunks:
             while (chunk := await self._next_chunk(chunks)) is not None:
                 if speech.response_id not in self._speeches:
                     return
-                for word in chunk.words if placed else ():
-                    piece = words.take(word.text_end)
-                    if piece:
-                        self._transcript(speech, item_id, alignment, piece, start_ms + word.start_ms)
+                if not placed:
+                    # Not before there is sound: words that nobody could have heard are nobody's.
+                    self._transcript(speech, item_id, alignment, words.take(len(text)), start_ms)
+                for word in chunk.words:
+                    last_ms = start_ms + word.start_ms
+                    self._transcript(speech, item_id, alignment, words.take(word.text_end), last_ms)
                 self._audio(speech, item_id, alignment, chunk.audio)
                 await self._pace(speech)
-        rest = words.take(len(text)) if placed else ""
-        if rest:
-            self._transcript(speech, item_id, alignment, rest, alignment.audio_ms)
+        self._transcript(speech, item_id, alignment, words.take(len(text)), last_ms)
+        # No words, but where the next will begin: so these are known to be over, however long the next take.
+        end_ms = round(alignment.audio_ms, 3)
+        alignment.add_text("", end_ms)
+        self.emit(TranscriptDelta(speech.response_id, item_id, "", end_ms))
         speech.waiting_chars -= len(text)
 
     async def _next_chunk(self, chunks: AsyncGenerator[SpeechChunk, None]) -> SpeechChunk | None:
@@ -339,8 +341,9 @@ class _SpokenSession(WrapperSession):
     def _transcript(
         self, speech: _Speech, item_id: str, alignment: Alignment, text: str, start_ms: float
     ) -> None:
-        alignment.add_text(text, start_ms)
-        self.emit(TranscriptDelta(speech.response_id, item_id, text, start_ms))
+        if text:
+            alignment.add_text(text, start_ms)
+            self.emit(TranscriptDelta(speech.response_id, item_id, text, start_ms))
 
     def _audio(self, speech: _Speech, item_id: str, alignment: Alignment, audio: AudioFrame) -> None:
         if speech.started_s is None:

@@ -404,7 +404,8 @@ class AgentSession:
                 self._agent_state = state
             case _:
                 pass
-        self.tell(event)
+        if not (isinstance(event, ev.TranscriptDelta) and not event.delta):  # that is for who plays, alone
+            self.tell(event)
         if live is not None:
             live.receive(event)
 

@@ -139,7 +139,7 @@ class Playback:
                     if event.status == "cancelled":
                         self._clear(response_id)  # even if all there was has been heard: its item says more
                     else:
-                        self._finish_if_played(playing)
+                        self._close_items(playing)
             case OutputGain(db=db):
                 self._output.set_gain(db)
             case OutputPause():
@@ -169,9 +169,17 @@ class Playback:
             if account is not None and self._resampler is not None and self._resampled_item == item.id:
                 self._append(playing, account, self._resampler.flush())
                 self._resampler = None
-        if account is not None:
+        if account is not None and item.status == "completed":
             self.ledger.close(account)
             self._notice()  # all of it may have been heard before that was known to be all
+
+    def _close_items(self, playing: _Playing) -> None:
+        """A response that was not cut short has ended: its words and sound are all there are, even if it failed."""
+        for item_id in playing.items:
+            account = self.ledger.account(item_id)
+            if account is not None:
+                self.ledger.close(account)
+        self._notice()
 
     def _audio(self, event: AudioDelta) -> None:
         playing = self._of(event.response_id)
