@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from repartee.testing.checkers import Violation, check_all, check_nothing_left
     from repartee.testing.faults import Fault, fail, slow, stall
     from repartee.testing.io import Heard, MemoryInput, MemoryOutput, MemoryTextOutput
+    from repartee.testing.realtime_connection import ServerManner
+    from repartee.testing.realtime_faults import WireFault, drop, freeze, lag, refuse
+    from repartee.testing.realtime_replies import FailedReply, Question
+    from repartee.testing.realtime_server import ScriptedRealtimeServer
     from repartee.testing.scripted_llm import Reply, ScriptedLLM, ScriptError, call_function
     from repartee.testing.scripted_realtime import Disconnect, Emit, ScriptedRealtimeModel, UserTurn
     from repartee.testing.scripted_stt import ScriptedSTT
@@ -54,20 +58,24 @@ __all__ = [
     "DeadlockError",
     "Disconnect",
     "Emit",
+    "FailedReply",
     "Fault",
     "Heard",
     "LeakError",
     "MemoryInput",
     "MemoryOutput",
     "MemoryTextOutput",
+    "Question",
     "Reply",
     "ScriptError",
     "ScriptedLLM",
     "ScriptedRealtimeModel",
+    "ScriptedRealtimeServer",
     "ScriptedSTT",
     "ScriptedTTS",
     "ScriptedTurnDetector",
     "ScriptedVAD",
+    "ServerManner",
     "Speech",
     "SwallowedError",
     "TimeLimitError",
@@ -76,12 +84,17 @@ __all__ = [
     "Violation",
     "VirtualTimeError",
     "VirtualTimeLoop",
+    "WireFault",
     "call_function",
     "check_all",
     "check_nothing_left",
+    "drop",
     "elapse",
     "fail",
+    "freeze",
     "hold_time",
+    "lag",
+    "refuse",
     "run",
     "seeded_ids",
     "sleep_until",
@@ -94,6 +107,10 @@ _HOMES = {
     "checkers": ("Violation", "check_all", "check_nothing_left"),
     "faults": ("Fault", "fail", "slow", "stall"),
     "io": ("Heard", "MemoryInput", "MemoryOutput", "MemoryTextOutput"),
+    "realtime_connection": ("ServerManner",),
+    "realtime_faults": ("WireFault", "drop", "freeze", "lag", "refuse"),
+    "realtime_replies": ("FailedReply", "Question"),
+    "realtime_server": ("ScriptedRealtimeServer",),
     "scripted_llm": ("Reply", "ScriptError", "ScriptedLLM", "call_function"),
     "scripted_realtime": ("Disconnect", "Emit", "ScriptedRealtimeModel", "UserTurn"),
     "scripted_stt": ("ScriptedSTT",),
