@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import functools
 import json
 import timeit
 from collections.abc import Callable
@@ -75,7 +76,12 @@ def main() -> None:
         if field:
             del raw[field]
         write, read = by_json(raw, field)
-        figures = [lambda e=event: encode(e), write, lambda d=decode, f=frame: d(f), read]
+        figures: list[Callable[[], Any]] = [
+            functools.partial(encode, event),
+            write,
+            functools.partial(decode, frame),
+            read,
+        ]
         print(f"{name:<32}" + "".join(f"{us(each, rounds):8.2f}" for each in figures))
     print(
         f"{'the state, an audio delta':<32}"

@@ -164,7 +164,7 @@ class Fuzzer:
 
 def fuzz_with_atheris() -> None:
     """Let coverage choose the frames."""
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     fuzzer = Fuzzer(random.Random(0))
     atheris.Setup([sys.argv[0], *sys.argv[2:]], fuzzer.check)

@@ -160,7 +160,8 @@ def test_the_event_at_fault_is_named() -> None:
 
 def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
     limits = CodecLimits(append_bytes=300, frame_bytes=1000)
-    assert decode_client_event(encode(ev.InputAudioBufferAppend(audio=bytes(300))), limits)
+    most = ev.InputAudioBufferAppend(audio=bytes(300))
+    assert decode_client_event(encode(most), limits) == most
     for event in (
         ev.InputAudioBufferAppend(audio=bytes(304), event_id="mine"),
         ev.SessionInputAudioBufferAppend(audio=bytes(304), event_id="mine"),

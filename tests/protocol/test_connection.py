@@ -327,7 +327,7 @@ def test_out_of_band_responses_run_beside_the_conversation() -> None:
     assert len(wire.client.conversation) == 2
     assert wire.client.active_response_id == main.id
     wire.ask(ev.ResponseCancel(response_id=main.id))
-    assert wire.client.active_response_id is None
+    assert wire.client.flow.active is None
     wire.assert_same()
 
 
@@ -380,7 +380,7 @@ def test_a_translation_session() -> None:
             wire.server.send(ev.SessionClosed()),
         ]
     )
-    assert wire.client.state is SessionState.CLOSED
+    assert wire.client.state.value == "closed"
     with pytest.raises(LocalProtocolError, match=r"conversation\.item\.create"):
         wire.client.send(user("x"))
     with pytest.raises(LocalProtocolError, match="session is over"):

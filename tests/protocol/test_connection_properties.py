@@ -18,6 +18,7 @@ from repartee.protocol.items import (
     ItemReference,
     Message,
     OutputText,
+    id_of,
 )
 from repartee.protocol.model import UNSET
 from repartee.protocol.responses import ResponseParams
@@ -97,13 +98,12 @@ class Talk(RuleBasedStateMachine):
 
     @rule(item=_items, data=st.data())
     def create(self, item: Any, data: st.DataObject) -> None:
-        asked = [
-            request.item.id for request in self.wire.client.requests.pending_of(ev.ConversationItemCreate)
-        ]  # type: ignore[attr-defined]
+        pending = self.wire.client.requests.pending_of(ev.ConversationItemCreate)
+        asked = [id_of(request.item) for request in pending]
         places = [UNSET, UNSET, "root", *self.wire.client.conversation.ids, *asked]
         self.ask(ev.ConversationItemCreate(item=item, previous_item_id=data.draw(st.sampled_from(places))))
 
-    @precondition(lambda self: len(self.wire.client.conversation))
+    @precondition(lambda self: bool(self.wire.client.conversation.ids))
     @rule(data=st.data(), kind=st.sampled_from([ev.ConversationItemDelete, ev.ConversationItemRetrieve]))
     def name(self, data: st.DataObject, kind: Any) -> None:
         self.ask(kind(item_id=data.draw(st.sampled_from(self.wire.client.conversation.ids))))

@@ -31,6 +31,7 @@ from repartee.protocol.items import (
 )
 from repartee.protocol.model import UNSET
 from repartee.protocol.responses import ResponseParams
+from repartee.protocol.server_side import HELD_MAX, RESPONSES_MAX
 from repartee.protocol.tables import SessionState
 from tests.protocol.wire import MS, Wire, turn_detection
 
@@ -352,6 +353,19 @@ def test_a_response_begins_once_at_a_time_and_is_skipped_when_it_was_cancelled()
     _, made = wire.server.server.respond(ResponseParams(conversation="none"))
     assert len(made) == 1
     assert Connection(SERVER).server.interrupt() == []
+
+
+def test_more_than_anybody_needs_is_refused_or_not_kept_waiting() -> None:
+    wire = Wire()
+    side = ev.ResponseCreate(response=ResponseParams(conversation="none"))
+    for _ in range(RESPONSES_MAX):
+        wire.ask(side)
+    assert refused(wire, ev.ResponseCreate(event_id="mine")).code == "rate_limit_exceeded"
+    wire = Wire()
+    wire.ask(ev.ResponseCreate())
+    for _ in range(HELD_MAX + 1):
+        wire.ask(ev.ConversationItemCreate(item=FunctionCallOutput(call_id="c", output="")))
+    assert len(wire.server.conversation) == 1
 
 
 def test_kinds_of_sessions() -> None:

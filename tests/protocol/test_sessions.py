@@ -95,7 +95,7 @@ def test_audio_merges_at_every_depth() -> None:
     assert input_of(again).transcription == Transcription(model="w", language=None, prompt=None)
     assert output_of(again).voice == "marin"
     narrow = updated(hears(turn_detection=ServerVad(idle_timeout_ms=5000), format=PcmAudio()))
-    assert input_of(narrow).turn_detection.idle_timeout_ms == 5000
+    assert narrow.audio.input.turn_detection.idle_timeout_ms == 5000
     assert updated(
         hears(noise_reduction=NoiseReduction(type="near_field", strength=1))
     ).audio.input.noise_reduction == (NoiseReduction(type="near_field"))

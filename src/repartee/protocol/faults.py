@@ -169,6 +169,9 @@ ALREADY_ACTIVE: Final = Fault(
     "Conversation already has an active response in progress: {response_id}. "
     "Wait until the response is finished before creating a new one.",
 )
+TOO_MANY_RESPONSES: Final = Fault(
+    "rate_limit_exceeded", "{maximum} responses are in progress already; wait until one is done."
+)
 CANCEL_NOT_ACTIVE: Final = Fault(
     "response_cancel_not_active", "Cancellation failed: no active response found"
 )

@@ -23,6 +23,7 @@ from repartee.protocol.faults import (
     MISSING_PARAMETER,
     ODD_PCM,
     SESSION_EXPIRED,
+    TOO_MANY_RESPONSES,
     UNKNOWN_PARAMETER,
     Close,
     Fault,
@@ -40,6 +41,11 @@ from repartee.protocol.sessions import bytes_per_ms, input_of, merge, output_of,
 from repartee.protocol.tables import SessionState
 
 __all__ = ["ServerSide"]
+
+RESPONSES_MAX: Final = 64
+"""Responses in progress at a time, those out of band included; more are refused."""
+HELD_MAX: Final = 256
+"""Tool outputs that wait for their response; more don't wait."""
 
 
 class ServerSide:
@@ -66,7 +72,7 @@ class ServerSide:
         self._refuse_unknown_fields = refuse_unknown_fields
         self._rate_limits = rate_limits
         self._writers: dict[str, ResponseWriter] = {}
-        self._begun: collections.deque[ResponseWriter] = collections.deque()
+        self._begun: collections.deque[ResponseWriter] = collections.deque()  # bounded by RESPONSES_MAX
         self._held: list[Any] = []
         """Tool outputs that came before their response was done, and what refers to them."""
         self._held_ids: set[str] = set()
@@ -247,6 +253,8 @@ class ServerSide:
         """Tool outputs join behind the running response's items; what refers to a waiting one waits too."""
         if event.previous_item_id in self._held_ids or id_of(event.item) in self._held_ids:
             return True
+        if len(self._held) >= HELD_MAX:
+            return False
         behind = not isinstance(event.previous_item_id, str)
         return behind and self._flow.active is not None and isinstance(event.item, FunctionCallOutput)
 
@@ -285,6 +293,8 @@ class ServerSide:
     def _answer_respond(self, event: ev.ResponseCreate) -> list[ev.ServerEvent]:
         if self._flow.active is not None and not is_out_of_band(event):
             raise ALREADY_ACTIVE.error(response_id=self._flow.active.id)
+        if len(self._writers) >= RESPONSES_MAX:
+            raise TOO_MANY_RESPONSES.error(maximum=RESPONSES_MAX)
         params = event.response if isinstance(event.response, ResponseParams) else None
         items = params.input if params is not None else None
         for index, item in enumerate(items if isinstance(items, list) else []):
