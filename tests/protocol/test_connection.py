@@ -367,6 +367,8 @@ def test_a_translation_session() -> None:
     )
     wire.ask(ev.SessionUpdate(session=session))
     assert wire.last(ev.SessionUpdated).session.audio.output.language == "de"
+    with pytest.raises(LocalProtocolError, match="no whole number of 16-bit samples"):
+        wire.client.send(ev.SessionInputAudioBufferAppend(audio=b"odd"))
     wire.ask(ev.SessionInputAudioBufferAppend(audio=bytes(200 * MS)))
     wire.say([wire.server.send(ev.SessionInputTranscriptDelta(delta="good"))])
     wire.ask(ev.SessionClose())

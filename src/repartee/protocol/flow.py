@@ -27,6 +27,7 @@ from repartee.protocol.tables import (
     PLAYBACK_TABLE,
     SESSION_TABLE,
     InputState,
+    PartState,
     PlaybackState,
     SessionState,
     step,
@@ -85,6 +86,8 @@ class Flow:
         Raises:
             ProtocolError: it is out of order, and the flow is strict. Nothing was changed.
         """
+        if type(event) is ev.ResponseOutputAudioDelta and self._take_audio(event):
+            return
         try:
             self._check(event)
         except ProtocolError as error:
@@ -97,6 +100,21 @@ class Flow:
             apply = _APPLIES.get(type(event))
             if apply is not None:
                 apply(self, event)
+
+    def _take_audio(self, event: ev.ResponseOutputAudioDelta) -> bool:
+        """The short road for nearly all events of a session: whether this one is in order, and was taken in."""
+        flow = self.responses.get(event.response_id)
+        item = flow.items.get(event.item_id) if flow is not None else None
+        if flow is None or item is None or self.session_state is not SessionState.OPEN:
+            return False
+        state = item.parts.get(event.content_index)
+        if state is not PartState.AUDIO and state is not PartState.TRANSCRIPT_ENDED:
+            return False
+        if item.output_index != event.output_index:
+            return False
+        self.has_spoken = True
+        self._count_audio(flow, event.item_id, event.content_index, event.delta)
+        return True
 
     def _check(self, event: Any) -> None:
         if isinstance(event, ev.UnknownEvent):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from repartee.protocol.config import (
-    AudioFormat,
     AudioInputConfig,
     AudioOutputConfig,
     NoiseReduction,
@@ -217,8 +216,3 @@ def bytes_per_ms(format: object) -> int:
         return 8
     rate = given(format.rate, PCM_RATE) if isinstance(format, PcmAudio) else PCM_RATE
     return max(1, rate * SAMPLE_BYTES // 1000)
-
-
-def is_g711(format: AudioFormat | object) -> bool:
-    """Whether one byte is one sample."""
-    return isinstance(format, PcmuAudio | PcmaAudio)
