@@ -147,6 +147,24 @@ async def test_truncating() -> None:
     assert "no assistant message 'item_x'" in str(stage.of(ev.ErrorOccurred)[0].error)
 
 
+@virtual_time
+async def test_a_response_may_be_cancelled_in_the_moment_in_which_it_is_told() -> None:
+    llm = ScriptedLLM(["one two three"])
+    async with Stage(Conversing(llm)) as stage:
+        take = stage._take
+
+        def cancel(event: ev.RealtimeEvent) -> None:
+            take(event)
+            if isinstance(event, ev.ResponseCreated):
+                stage.session.cancel_response(event.response_id)
+
+        stage.session.emit = cancel
+        stage.session.create_response(ResponseOptions())
+        await elapse(1)
+    assert stage.kinds == ["ResponseCreated", "ResponseDone"]
+    assert llm.records == []
+
+
 # -- drafts ----------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from repartee.chat import Message
 from repartee.compose import Conversing, Transcribed
-from repartee.models import ResponseOptions
+from repartee.errors import ModelError
+from repartee.models import Interim, ResponseOptions
 from repartee.models import events as ev
 from repartee.testing import ScriptedLLM, ScriptedSTT, elapse, fail, stall, virtual_time
 from tests.compose.stage import Stage
@@ -91,6 +92,39 @@ async def test_clearing_forgets_the_words_and_what_is_on_its_way() -> None:
         stage.session.commit_audio()
         await elapse(1)
     assert stage.said == [("user", "hello there")]
+
+
+@virtual_time
+async def test_a_turn_that_begins_before_the_last_words_of_another_are_there_is_another() -> None:
+    async with Stage(model(ScriptedSTT(final_lag_s=0.8))) as stage:
+        stage.session.begin_input("item_1")
+        await stage.speak("book a table")
+        stage.session.commit_audio()
+        stage.session.begin_input("item_2")
+        await stage.speak("and")
+        stage.session.commit_audio()
+        stage.session.begin_input("item_3")
+        await stage.speak("not this")
+        stage.session.clear_audio()
+        await elapse(3)
+    assert [(m.id, m.text) for m in stage.history.messages] == [("item_1", "book a table"), ("item_2", "and")]
+    assert stage.times(ev.InputCommitted) == [1800, 2140]
+
+
+@virtual_time
+async def test_what_a_stream_says_that_was_given_up_is_nobodys() -> None:
+    stt = ScriptedSTT(faults=[stall(1, after=2)])
+    async with Stage(model(stt, final_timeout_s=0.5)) as stage:
+        await stage.speak("book a", silence_s=0.2)
+        stage.session.settle_audio()
+        old = stt.streams[0]
+        await elapse(1)
+        old._on_event(Interim("late"))
+        old._on_error(ModelError("late", stage="stt"))
+        stage.session.commit_audio()
+        await elapse(1)
+    assert stage.said == [("user", "book a")]
+    assert len(stage.of(ev.ErrorOccurred)) == 1
 
 
 @virtual_time

@@ -189,6 +189,8 @@ class _ConversingSession(RealtimeSession):
         busy = any(other.in_band and other.held is None for other in self._live.values())
         self._live[response.id] = response
         self.emit(ResponseCreated(response.id, options.request_id, options.metadata))
+        if response.id not in self._live:
+            return  # whoever was told has cancelled it already
         if self._closed:
             self._end(response, "failed", "session_closed", StateError("the session is closed"))
             return
@@ -279,7 +281,7 @@ class _ConversingSession(RealtimeSession):
             match chunk:
                 case TextDelta(text=text):
                     self._text(response, text)
-                case CallDelta():
+                case CallDelta() if response.id in self._live:
                     item_id = response.call_ids.setdefault(chunk.call_id, new_id("item"))
                     self.emit(
                         CallArgumentsDelta(response.id, item_id, chunk.call_id, chunk.name, chunk.arguments)
@@ -288,6 +290,8 @@ class _ConversingSession(RealtimeSession):
                     self._call(response, call)
                 case Usage():
                     response.usage += chunk
+                case _:
+                    pass
 
     def _text(self, response: _Response, text: str) -> None:
         if not text or response.id not in self._live:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from repartee.chat import AudioContent, Item, Message, new_id
@@ -21,7 +21,6 @@ from repartee.compose.wrapper import WrapperModel, WrapperSession
 from repartee.errors import ModelError, ModelTimeoutError
 from repartee.models import (
     STT,
-    Final,
     Interim,
     RealtimeModel,
     RealtimeSession,
@@ -84,40 +83,53 @@ class Transcribed(WrapperModel):
         await self.model.aclose()
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What is known of one turn of the caller's."""
+
+    item_id: str | None = None
+    finals: list[str] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    interim: Interim = field(default_factory=lambda: Interim(""))
+    unsettled: bool = False
+    """Whether there is audio behind the last flush."""
+    flushes: set[int] = field(default_factory=set)
+    """The finals that the recogniser owes."""
+    samples: int = 0
+    rate: int = 0
+    committed: bool = False
+
+    @property
+    def text(self) -> str:
+        """Its words so far."""
+        return " ".join(part for part in (*self.finals, self.interim.text) if part)
+
+    @property
+    def settled(self) -> bool:
+        """Whether these are final."""
+        return not self.flushes and not self.unsettled and not self.interim.text
+
+
 class _TranscribedSession(WrapperSession):
     def __init__(self, model: Transcribed, options: SessionOptions, *, on_event: Sink, clock: Clock) -> None:
         super().__init__(model.model, options, on_event=on_event, clock=clock)
         self._model = model
         self._stt = bound_to(model.stt, on_event)
         self._stream: STTStream | None = None
+        self._streams = 0
+        self._turn = _Turn()
+        self._committing: deque[_Turn] = deque()  # bounded by final_timeout_s, in which it empties
         self._announced: str | None = None  # the committed item, until it is in the conversation
         self._waiting: deque[Callable[[], None]] = deque()  # bounded by final_timeout_s, in which it empties
         self._flush_timer: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner(self._crashed)
         self._closed = False
-        self._reset()
-
-    def _reset(self) -> None:
-        self._item_id: str | None = None
-        self._finals: list[str] = []
-        self._confidences: list[float] = []
-        self._interim = Interim("")
-        self._unsettled = False
-        self._flushes = 0
-        self._samples = 0
-        self._rate = 0
-        self._committing = False
-        self._stop_timer()
-
-    def _stop_timer(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
 
     async def aclose(self) -> None:
         self._closed = True
         self._waiting.clear()
-        self._reset()
+        self._committing.clear()
+        self._stop_timer()
         self._drop_stream()
         await self._tasks.aclose()
         await super().aclose()
@@ -125,114 +137,124 @@ class _TranscribedSession(WrapperSession):
     # -- audio in ----------------------------------------------------------------------------------------------
 
     def begin_input(self, item_id: str) -> None:
-        self._item_id = item_id
+        self._turn.item_id = item_id
 
     def append_audio(self, frame: AudioFrame) -> None:
         if self._closed:
             return
         if self._stream is None:
+            self._streams += 1
+            number = self._streams
             self._stream = self._stt.stream(
-                sample_rate=frame.sample_rate, on_event=self._on_stt, on_error=self._on_stt_error
+                sample_rate=frame.sample_rate,
+                on_event=lambda event: self._on_stt(event, number),
+                on_error=lambda error: self._on_stt_error(error, number),
             )
-        self._unsettled = True
-        self._samples += frame.samples
-        self._rate = frame.sample_rate
+        self._turn.unsettled = True
+        self._turn.samples += frame.samples
+        self._turn.rate = frame.sample_rate
         self._stream.push(frame)
 
     def settle_audio(self) -> None:
-        if self._stream is not None and self._unsettled:
-            self._unsettled = False
-            self._flushes += 1
+        turn = self._turn
+        if self._stream is not None and turn.unsettled:
+            turn.unsettled = False
+            turn.flushes.add(self._stream.flush())
             self._stop_timer()
             loop = asyncio.get_running_loop()
             self._flush_timer = loop.call_later(self._model.final_timeout_s, self._flush_timed_out)
-            self._stream.flush()
-        elif not self._flushes:
-            self._say_interim(endpoint=False)
+        elif not turn.flushes:
+            self._say_interim(turn, endpoint=False)
 
     def clear_audio(self, *, reason: str = "client_cleared") -> None:
         if self._stream is not None:
             self._stream.cancel()
-        self._reset()
+        self._turn = _Turn()
         self.emit(InputCleared(reason))
-        self._go_on()
 
     def commit_audio(self) -> None:
-        if self._committing:
-            return
-        self._committing = True
-        if self._stream is not None and self._unsettled:
+        turn = self._turn
+        if self._stream is not None and turn.unsettled:
             self.settle_audio()
-        if not self._flushes:
-            self._finish_commit()
+        turn.committed = True
+        self._committing.append(turn)
+        self._turn = _Turn()
+        self._finish_commits()
 
     # -- words -------------------------------------------------------------------------------------------------
 
-    @property
-    def _text(self) -> str:
-        return " ".join(part for part in (*self._finals, self._interim.text) if part)
+    def _heard_now(self) -> _Turn:
+        """The turn that the recogniser speaks of: its finals come in the order in which they were asked for."""
+        return next((turn for turn in self._committing if turn.flushes), self._turn)
 
-    def _on_stt(self, event: STTEvent) -> None:
-        if self._closed:
-            return
+    def _on_stt(self, event: STTEvent, stream: int) -> None:
+        if self._closed or self._stream is None or stream != self._streams:
+            return  # of a stream that was given up
+        turn = self._heard_now()
         if isinstance(event, Interim):
-            self._interim = event
-            self._say_interim(endpoint=False)
+            turn.interim = event
+            self._say_interim(turn, endpoint=False)
             return
-        if event.flush_id is not None:
-            if not self._flushes:
-                return  # its segment was cleared meanwhile
-            self._flushes -= 1
-            if not self._flushes:
-                self._stop_timer()
+        if event.flush_id is None:
+            turn.unsettled = False
         else:
-            self._unsettled = False
-        self._interim = Interim("")
-        self._finals.append(event.text.strip())
-        self._note_confidence(event)
-        self._say_interim(endpoint=event.flush_id is None)
-        if self._committing and not self._flushes:
-            self._finish_commit()
+            asked = (turn for turn in (*self._committing, self._turn) if event.flush_id in turn.flushes)
+            found = next(asked, None)
+            if found is None:
+                return  # its segment was cleared meanwhile
+            turn = found
+            turn.flushes.discard(event.flush_id)
+            if not any(each.flushes for each in (*self._committing, self._turn)):
+                self._stop_timer()
+        turn.interim = Interim("")
+        turn.finals.append(event.text.strip())
+        if event.confidence is not None and event.text.strip():
+            turn.confidences.append(event.confidence)
+        self._say_interim(turn, endpoint=event.flush_id is None)
+        self._finish_commits()
 
-    def _note_confidence(self, final: Final) -> None:
-        if final.confidence is not None and final.text.strip():
-            self._confidences.append(final.confidence)
-
-    def _say_interim(self, *, endpoint: bool) -> None:
-        text = self._text
-        if self._item_id is None:
-            self._item_id = new_id("item")
-        settled = not self._flushes and not self._unsettled and not self._interim.text
-        stable = len(text) if settled else len(text) - len(self._interim.text) + self._interim.stable_chars
-        self.emit(InterimTranscript(self._item_id, text, min(stable, len(text)), settled, endpoint))
+    def _say_interim(self, turn: _Turn, *, endpoint: bool) -> None:
+        text = turn.text
+        if turn.item_id is None:
+            turn.item_id = new_id("item")
+        stable = len(text) if turn.settled else len(text) - len(turn.interim.text) + turn.interim.stable_chars
+        self.emit(
+            InterimTranscript(
+                turn.item_id, text, min(stable, len(text)), settled=turn.settled, endpoint=endpoint
+            )
+        )
 
     # -- the commit --------------------------------------------------------------------------------------------
 
-    def _finish_commit(self) -> None:
-        text, item_id = self._text.strip(), self._item_id or new_id("item")
-        duration_ms = round(self._samples * 1000 / self._rate) if self._rate else 0
-        confidence = min(self._confidences, default=None)
-        self._reset()
+    def _finish_commits(self) -> None:
+        """Put the committed turns whose words are final into the conversation, in order; then go on."""
+        while self._committing and not self._committing[0].flushes:
+            self._finish_commit(self._committing.popleft())
+        while self._waiting and not self._committing:
+            self._waiting.popleft()()
+
+    def _finish_commit(self, turn: _Turn) -> None:
+        text, item_id = turn.text.strip(), turn.item_id or new_id("item")
         if not text:
             self.emit(InputCleared("no words"))
-        else:
-            spoken = AudioContent(text, duration_ms)
-            self._announced = item_id
-            self.inner.create_item(Message("user", (spoken,), id=item_id))
-            self.emit(TranscriptCompleted(item_id, text, confidence))
-        self._go_on()
+            return
+        duration_ms = round(turn.samples * 1000 / turn.rate) if turn.rate else 0
+        self._announced = item_id
+        self.inner.create_item(Message("user", (AudioContent(text, duration_ms),), id=item_id))
+        self.emit(TranscriptCompleted(item_id, text, min(turn.confidences, default=None)))
 
     def _flush_timed_out(self) -> None:
         self._flush_timer = None
+        turn = self._heard_now()
         error = ModelTimeoutError(
             f"the recogniser gave no final words within {self._model.final_timeout_s:g} s; going on with "
-            f"what is known of the turn ({len(self._text.split())} words)",
+            f"what is known of the turn ({len(turn.text.split())} words)",
             stage="stt",
         )
         self._give_up(error)
 
-    def _on_stt_error(self, error: ModelError) -> None:
-        if not self._closed:
+    def _on_stt_error(self, error: ModelError, stream: int) -> None:
+        if not self._closed and self._stream is not None and stream == self._streams:
             self._give_up(error)
 
     def _give_up(self, error: ModelError) -> None:
@@ -240,16 +262,22 @@ class _TranscribedSession(WrapperSession):
         self._drop_stream()
         self._stop_timer()
         self.emit(ErrorOccurred(error, "stt"))
-        waited, self._flushes, self._unsettled = bool(self._flushes), 0, False
-        if self._interim.text:
-            self._finals.append(self._interim.text)
-            self._interim = Interim("")
-        if self._committing:
-            if not self._text and self._item_id is not None:
-                self.emit(TranscriptFailed(self._item_id, error))
-            self._finish_commit()
-        elif waited:
-            self._say_interim(endpoint=False)
+        for turn in (*self._committing, self._turn):
+            waited, turn.unsettled = bool(turn.flushes), False
+            turn.flushes.clear()
+            if turn.interim.text:
+                turn.finals.append(turn.interim.text)
+                turn.interim = Interim("")
+            if turn.committed and not turn.text and turn.item_id is not None:
+                self.emit(TranscriptFailed(turn.item_id, error))
+            elif waited and not turn.committed:
+                self._say_interim(turn, endpoint=False)
+        self._finish_commits()
+
+    def _stop_timer(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
 
     def _drop_stream(self) -> None:
         if self._stream is not None:
@@ -265,14 +293,10 @@ class _TranscribedSession(WrapperSession):
     # -- what waits for the commit -----------------------------------------------------------------------------
 
     def _after_commit(self, verb: Callable[[], None]) -> None:
-        if self._committing:
+        if self._committing or self._waiting:
             self._waiting.append(verb)
         else:
             verb()
-
-    def _go_on(self) -> None:
-        while self._waiting and not self._committing:
-            self._waiting.popleft()()
 
     def create_item(self, item: Item, *, previous_item_id: str | None = None) -> None:
         self._after_commit(lambda: self.inner.create_item(item, previous_item_id=previous_item_id))

@@ -465,8 +465,8 @@ class _TurnTakingSession(WrapperSession):
                 commit = self._commits.pop(item_id, None)
                 if commit is not None:
                     event = replace(event, reason=commit.reason)
-            case ev.InputCleared():
-                self._commits.clear()
+            case ev.InputCleared(reason="no words") if self._commits:
+                del self._commits[next(iter(self._commits))]  # commits are carried out in order
             case ev.SpeechStarted(audio_start_ms=start_ms) if self._model.options.mode == "model":
                 self.feed(facts.SpeechBegan(min(start_ms / 1000.0, self.clock.now())))
             case ev.SpeechStopped() if self._model.options.mode == "model":

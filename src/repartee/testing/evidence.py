@@ -134,7 +134,7 @@ class Evidence:
         """Find out whose audio is written, piece by piece: a write may join the end of one with the next."""
         data = frame.data
         while data:
-            source, place, size = self._find_place(at_s, frame) or self._find(data)
+            source, place, size = self._find_place(at_s, frame) or self._find(at_s, data)
             if source is None and not speech.is_silent(data):
                 self.strays.append((at_s, len(data) // 2))
             if source is not None:
@@ -159,11 +159,13 @@ class Evidence:
                 return source, place, size
         return None
 
-    def _find(self, data: bytes) -> tuple[Source | None, int, int]:
+    def _find(self, at_s: float, data: bytes) -> tuple[Source | None, int, int]:
         """The source that goes on with this data, the place in it, and how much of the data is from there."""
         sources = [source for source in reversed(self.sources.values()) if source is not self._current]
         if self._current is not None:
             sources.insert(0, self._current)
+        # Two may have the same sound; one that may not be written any more is the less likely.
+        sources.sort(key=lambda source: source.ended_s < at_s - 1e-9)
         for source in sources:
             place = source.written_bytes
             rest = source.audio[place : place + len(data)]
