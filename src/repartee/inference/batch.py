@@ -146,9 +146,9 @@ class Batcher(Generic[I, R]):
         name: of the thread.
         batch_max: most items of a batch. Default: 256.
         pending_max: most items that a stream may have waiting; the oldest is dropped. Default: 32.
-        gather_max_ms: longest wait for company. Default: 8.
+        gather_max_ms: longest wait for company. Default: 16.
         gather_per_stream_ms: wait for each other open stream. Default: 0.5.
-        enough: as many ready streams are not made to wait for more. Default: 16.
+        enough: as many ready streams are not made to wait for more. Default: 32.
     """
 
     def __init__(
@@ -158,9 +158,9 @@ class Batcher(Generic[I, R]):
         name: str,
         batch_max: int = 256,
         pending_max: int = 32,
-        gather_max_ms: float = 8.0,
+        gather_max_ms: float = 16.0,
         gather_per_stream_ms: float = 0.5,
-        enough: int = 16,
+        enough: int = 32,
     ) -> None:
         self._load = load
         self._run: Run[I, R] | None = None
