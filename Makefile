@@ -3,7 +3,7 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
-CODE  := $(wildcard src tests examples bench)
+CODE  := $(wildcard src tests examples bench fuzzing)
 # Everything is installed from wheels; a source package would mean minutes of compiling, so pip may not take one.
 PIP   := $(BIN)/python -m pip --disable-pip-version-check install $(if $(CI),-q) --only-binary :all: -c constraints.txt
 

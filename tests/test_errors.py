@@ -33,7 +33,9 @@ def test_a_usage_error_is_a_value_error_too() -> None:
 
 
 def test_a_missing_package_says_how_to_get_it() -> None:
-    error = MissingDependencyError("local speech recognition", package="pocketsphinx", extra="local", detail="no wheel")
+    error = MissingDependencyError(
+        "local speech recognition", package="pocketsphinx", extra="local", detail="no wheel"
+    )
     assert str(error) == (
         "local speech recognition needs the package 'pocketsphinx': pip install 'repartee[local]' (no wheel)"
     )

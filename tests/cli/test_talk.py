@@ -80,11 +80,15 @@ def test_three_turns_are_understood_and_answered(demo: tuple[list[dict[str, Any]
     assert len(said) == 3, said
     assert "twenty three" in said[0]
     assert "time" in said[2]
-    answers = [event["item"]["text"] for event in _of(events, "ItemDone") if event["item"].get("role") == "assistant"]
+    answers = [
+        event["item"]["text"] for event in _of(events, "ItemDone") if event["item"].get("role") == "assistant"
+    ]
     assert "42" in answers[0], answers
 
 
-def test_the_agent_falls_silent_where_its_last_heard_word_ends(demo: tuple[list[dict[str, Any]], Call]) -> None:
+def test_the_agent_falls_silent_where_its_last_heard_word_ends(
+    demo: tuple[list[dict[str, Any]], Call],
+) -> None:
     events, call = demo
     cut = _of(events, "ItemTruncated")
     stopped = [event for event in _of(events, "OutputStopped") if event["interrupted"]]
@@ -125,7 +129,9 @@ def test_it_never_speaks_over_a_confirmed_caller(demo: tuple[list[dict[str, Any]
 
 def test_typed_lines_are_answered() -> None:
     events = _run("--text", "--json", stdin="what is nine times seven\n")
-    answers = [event["item"]["text"] for event in _of(events, "ItemDone") if event["item"].get("role") == "assistant"]
+    answers = [
+        event["item"]["text"] for event in _of(events, "ItemDone") if event["item"].get("role") == "assistant"
+    ]
     assert "63" in answers[-1]
 
 

@@ -25,7 +25,9 @@ from repartee.testing import (
 
 
 def _session(*replies: str) -> AgentSession:
-    return AgentSession(vad=ScriptedVAD(), stt=ScriptedSTT(), llm=ScriptedLLM(list(replies)), tts=ScriptedTTS())
+    return AgentSession(
+        vad=ScriptedVAD(), stt=ScriptedSTT(), llm=ScriptedLLM(list(replies)), tts=ScriptedTTS()
+    )
 
 
 def _console() -> tuple[Console, io.StringIO]:
@@ -62,7 +64,9 @@ async def test_the_terminal_shows_words_as_they_come_what_was_heard_and_how_long
     assert "interrupted: these are the words that were heard" in lines
     timings = [line for line in lines if "after your last sound" in line]
     assert len(timings) == 2
-    assert timings[0].startswith("520 ms after your last sound: 500 until the turn was over + 20 until it was heard")
+    assert timings[0].startswith(
+        "520 ms after your last sound: 500 until the turn was over + 20 until it was heard"
+    )
 
 
 @virtual_time
@@ -99,8 +103,17 @@ async def test_a_program_gets_every_event_as_a_line_of_json() -> None:
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     kinds = [line["type"] for line in lines]
     assert "AudioDelta" not in kinds
-    for kind in ("InterimTranscript", "InputCommitted", "ResponseDone", "OutputHeard", "OutputStopped", "Latency"):
+    for kind in (
+        "InterimTranscript",
+        "InputCommitted",
+        "ResponseDone",
+        "OutputHeard",
+        "OutputStopped",
+        "Latency",
+    ):
         assert kind in kinds
-    assert next(line for line in lines if line["type"] == "TranscriptCompleted")["transcript"] == "hello there"
+    assert (
+        next(line for line in lines if line["type"] == "TranscriptCompleted")["transcript"] == "hello there"
+    )
     times = [line["now_s"] for line in lines if "now_s" in line]
     assert times == sorted(times)

@@ -14,7 +14,12 @@ from repartee.testing import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedTurn
 
 
 def _scripted(**given: object) -> local.RealtimeModel:
-    parts = {"llm": ScriptedLLM(["Good morning."]), "stt": ScriptedSTT(), "tts": ScriptedTTS(), "vad": ScriptedVAD()}
+    parts = {
+        "llm": ScriptedLLM(["Good morning."]),
+        "stt": ScriptedSTT(),
+        "tts": ScriptedTTS(),
+        "vad": ScriptedVAD(),
+    }
     return local.RealtimeModel(**(parts | given))  # type: ignore[arg-type]
 
 
