@@ -330,11 +330,12 @@ class Talk:
 
 def transcripts(session: RealtimeSession, role: str) -> list[str]:
     """What somebody said, item by item, as the package's history has it."""
+    history: list[Any] = list(session._history)
     return [
         " ".join(
             getattr(part, "transcript", None) or getattr(part, "text", None) or "" for part in item.content
         )
-        for item in session._history
+        for item in history
         if getattr(item, "role", None) == role
     ]
 
