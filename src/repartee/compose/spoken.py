@@ -34,6 +34,7 @@ from repartee.models.events import (
     ErrorOccurred,
     ItemAdded,
     ItemDone,
+    ItemTruncated,
     OutputItemDone,
     RealtimeEvent,
     ResponseCreated,
@@ -133,6 +134,7 @@ class _SpokenSession(WrapperSession):
         self._drafts: set[str] = set()  # requests that prepare an answer, until their response begins
         self._speeches: dict[str, _Speech] = {}
         self._alignments: dict[str, Alignment] = {}
+        self._failed_item_id = ""
         self._tasks = TaskOwner(self._crashed)
 
     async def aclose(self) -> None:
@@ -193,6 +195,11 @@ class _SpokenSession(WrapperSession):
                 self.emit(replace(event, item=_as_audio(item, None)))
             case ItemDone(item=Message(), response_id=response_id) if response_id in self._speeches:
                 self._queue(self._speeches[response_id], event)
+            case ItemTruncated(item_id=item_id, text=text) if item_id == self._failed_item_id:
+                # Not what was heard, but what was spoken at all.
+                self._failed_item_id = ""
+                spoken = AudioContent(text, event.audio_end_ms)
+                self.emit(ItemDone(Message("assistant", (spoken,), item_id, "incomplete")))
             case ResponseDone(response_id=response_id) if response_id in self._speeches:
                 self._response_done(self._speeches[response_id], event)
             case _:
@@ -374,8 +381,9 @@ class _SpokenSession(WrapperSession):
         self._finish(speech, ResponseDone(speech.response_id, "failed", "tts_failed", error))
         alignment = self._alignments.get(speech.item_id)
         if alignment is not None and not speech.draft:
-            spoken = alignment.text.rstrip()
-            self.inner.truncate_item(speech.item_id, audio_end_ms=round(alignment.audio_ms), text=spoken)
+            self._failed_item_id = speech.item_id
+            spoken, length_ms = alignment.text.rstrip(), round(alignment.audio_ms)
+            self.inner.truncate_item(speech.item_id, audio_end_ms=length_ms, text=spoken)
 
     def _crashed(self, error: Exception) -> None:
         failure = ModelError(f"the TTS plugin failed with {type(error).__name__}: {error}", stage="tts")

@@ -21,6 +21,7 @@ from repartee.compose.wrapper import WrapperModel, WrapperSession
 from repartee.errors import ModelError, ModelTimeoutError
 from repartee.models import (
     STT,
+    Final,
     Interim,
     RealtimeModel,
     RealtimeSession,
@@ -84,30 +85,88 @@ class Transcribed(WrapperModel):
 
 
 @dataclass(slots=True)
+class _Segment:
+    """A stretch of a turn that was flushed: its reading so far, then its final words."""
+
+    text: str
+    stable_chars: int
+    flush_id: int | None
+    """Which final it waits for; ``None``: it is final."""
+
+
+@dataclass(slots=True)
 class _Turn:
     """What is known of one turn of the caller's."""
 
     item_id: str | None = None
-    finals: list[str] = field(default_factory=list)
-    confidences: list[float] = field(default_factory=list)
+    segments: list[_Segment] = field(default_factory=list)
     interim: Interim = field(default_factory=lambda: Interim(""))
+    confidences: list[float] = field(default_factory=list)
     unsettled: bool = False
     """Whether there is audio behind the last flush."""
-    flushes: set[int] = field(default_factory=set)
-    """The finals that the recogniser owes."""
     samples: int = 0
     rate: int = 0
     committed: bool = False
 
+    def pending(self, flush_id: int | None = None) -> _Segment | None:
+        """The segment that waits for that final, or the first that waits for any."""
+        return next(
+            (
+                each
+                for each in self.segments
+                if each.flush_id is not None and flush_id in (None, each.flush_id)
+            ),
+            None,
+        )
+
+    def flushed(self, flush_id: int) -> None:
+        """A final was asked for; until it comes, the reading so far stands."""
+        self.unsettled = False
+        self.segments.append(_Segment(self.interim.text, self.interim.stable_chars, flush_id))
+        self.interim = Interim("")
+
+    def read(self, interim: Interim) -> None:
+        """A new reading: of the segment whose final is awaited, unless it contradicts what was stable in that."""
+        segment = self.pending()
+        if segment is not None and interim.text.startswith(segment.text[: segment.stable_chars]):
+            segment.text, segment.stable_chars = interim.text, interim.stable_chars
+        else:
+            self.interim = interim
+
+    def give_up(self) -> bool:
+        """No final comes any more, and the readings stand; whether one was awaited."""
+        waited = self.pending() is not None
+        if self.interim.text:
+            self.segments.append(_Segment(self.interim.text, 0, None))
+            self.interim = Interim("")
+        for segment in self.segments:
+            segment.flush_id = None
+        self.unsettled = False
+        return waited
+
     @property
     def text(self) -> str:
         """Its words so far."""
-        return " ".join(part for part in (*self.finals, self.interim.text) if part)
+        parts = (*(segment.text for segment in self.segments), self.interim.text)
+        return " ".join(part for part in parts if part)
 
     @property
     def settled(self) -> bool:
         """Whether these are final."""
-        return not self.flushes and not self.unsettled and not self.interim.text
+        return self.pending() is None and not self.unsettled and not self.interim.text
+
+    @property
+    def stable_chars(self) -> int:
+        """How many of their characters will not change any more."""
+        sure: list[str] = []
+        for segment in self.segments:
+            if segment.flush_id is not None:
+                sure.append(segment.text[: segment.stable_chars])
+                break
+            sure.append(segment.text)
+        else:
+            sure.append(self.interim.text[: self.interim.stable_chars])
+        return len(" ".join(part for part in sure if part))
 
 
 class _TranscribedSession(WrapperSession):
@@ -158,12 +217,11 @@ class _TranscribedSession(WrapperSession):
     def settle_audio(self) -> None:
         turn = self._turn
         if self._stream is not None and turn.unsettled:
-            turn.unsettled = False
-            turn.flushes.add(self._stream.flush())
+            turn.flushed(self._stream.flush())
             self._stop_timer()
             loop = asyncio.get_running_loop()
             self._flush_timer = loop.call_later(self._model.final_timeout_s, self._flush_timed_out)
-        elif not turn.flushes:
+        elif turn.pending() is None:
             self._say_interim(turn, endpoint=False)
 
     def clear_audio(self, *, reason: str = "client_cleared") -> None:
@@ -183,52 +241,54 @@ class _TranscribedSession(WrapperSession):
 
     # -- words -------------------------------------------------------------------------------------------------
 
+    @property
+    def _turns(self) -> tuple[_Turn, ...]:
+        """Every turn, oldest first."""
+        return (*self._committing, self._turn)
+
     def _heard_now(self) -> _Turn:
         """The turn that the recogniser speaks of: its finals come in the order in which they were asked for."""
-        return next((turn for turn in self._committing if turn.flushes), self._turn)
+        return next((turn for turn in self._turns if turn.pending() is not None), self._turn)
 
     def _on_stt(self, event: STTEvent, stream: int) -> None:
         if self._closed or self._stream is None or stream != self._streams:
             return  # of a stream that was given up
-        turn = self._heard_now()
         if isinstance(event, Interim):
-            turn.interim = event
+            turn = self._heard_now()
+            turn.read(event)
             self._say_interim(turn, endpoint=False)
-            return
-        if event.flush_id is None:
-            turn.unsettled = False
+        elif event.flush_id is None:
+            turn = self._turn
+            turn.unsettled, turn.interim = False, Interim("")
+            turn.segments.append(_Segment(event.text.strip(), 0, None))
+            self._final(turn, event)
         else:
-            asked = (turn for turn in (*self._committing, self._turn) if event.flush_id in turn.flushes)
-            found = next(asked, None)
-            if found is None:
-                return  # its segment was cleared meanwhile
-            turn = found
-            turn.flushes.discard(event.flush_id)
-            if not any(each.flushes for each in (*self._committing, self._turn)):
-                self._stop_timer()
-        turn.interim = Interim("")
-        turn.finals.append(event.text.strip())
+            for turn in self._turns:
+                segment = turn.pending(event.flush_id)
+                if segment is not None:
+                    segment.text, segment.flush_id = event.text.strip(), None
+                    self._final(turn, event)
+                    return
+            # Its segment was cleared meanwhile.
+
+    def _final(self, turn: _Turn, event: Final) -> None:
         if event.confidence is not None and event.text.strip():
             turn.confidences.append(event.confidence)
+        if all(each.pending() is None for each in self._turns):
+            self._stop_timer()
         self._say_interim(turn, endpoint=event.flush_id is None)
         self._finish_commits()
 
     def _say_interim(self, turn: _Turn, *, endpoint: bool) -> None:
-        text = turn.text
         if turn.item_id is None:
             turn.item_id = new_id("item")
-        stable = len(text) if turn.settled else len(text) - len(turn.interim.text) + turn.interim.stable_chars
-        self.emit(
-            InterimTranscript(
-                turn.item_id, text, min(stable, len(text)), settled=turn.settled, endpoint=endpoint
-            )
-        )
+        self.emit(InterimTranscript(turn.item_id, turn.text, turn.stable_chars, turn.settled, endpoint))
 
     # -- the commit --------------------------------------------------------------------------------------------
 
     def _finish_commits(self) -> None:
         """Put the committed turns whose words are final into the conversation, in order; then go on."""
-        while self._committing and not self._committing[0].flushes:
+        while self._committing and self._committing[0].pending() is None:
             self._finish_commit(self._committing.popleft())
         while self._waiting and not self._committing:
             self._waiting.popleft()()
@@ -262,12 +322,8 @@ class _TranscribedSession(WrapperSession):
         self._drop_stream()
         self._stop_timer()
         self.emit(ErrorOccurred(error, "stt"))
-        for turn in (*self._committing, self._turn):
-            waited, turn.unsettled = bool(turn.flushes), False
-            turn.flushes.clear()
-            if turn.interim.text:
-                turn.finals.append(turn.interim.text)
-                turn.interim = Interim("")
+        for turn in self._turns:
+            waited = turn.give_up()
             if turn.committed and not turn.text and turn.item_id is not None:
                 self.emit(TranscriptFailed(turn.item_id, error))
             elif waited and not turn.committed:

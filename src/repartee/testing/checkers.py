@@ -263,7 +263,11 @@ def check_starts_in_silence(evidence: Evidence) -> list[Violation]:
     for at_s, event in evidence.log:
         if isinstance(event, ev.SpeechStarted) and speaking_s is None:
             speaking_s = at_s
-        elif isinstance(event, ev.SpeechStopped) and speaking_s is not None:
+        elif (
+            isinstance(event, ev.SpeechStopped | ev.InputCommitted | ev.InputCleared)
+            and speaking_s is not None
+        ):
+            # Who closes a turn, or drops it, says that the user's speech counts no more.
             spans.append((speaking_s, at_s))
             speaking_s = None
     if speaking_s is not None:
