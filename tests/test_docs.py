@@ -93,7 +93,9 @@ def link_problems(page: Path, text: str) -> list[str]:
 
 def run(arguments: list[str], folder: Path) -> None:
     """Run Python, and fail with its last words if it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Without the developer's own key: an example that finds one would call the service, and wait for a microphone.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    environment |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
