@@ -42,7 +42,9 @@ def apply_event(history: ChatContext, event: RealtimeEvent) -> Item | None:
         case TranscriptCompleted(item_id=item_id, transcript=transcript):
             turn = history.get(item_id)
             if isinstance(turn, Message):
-                spoken = next((part for part in turn.content if isinstance(part, AudioContent)), AudioContent())
+                spoken = next(
+                    (part for part in turn.content if isinstance(part, AudioContent)), AudioContent()
+                )
                 others = tuple(part for part in turn.content if not isinstance(part, AudioContent))
                 heard = replace(turn, content=(replace(spoken, transcript=transcript), *others))
                 history.replace(heard)
