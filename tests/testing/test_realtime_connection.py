@@ -124,6 +124,38 @@ async def test_push_to_talk() -> None:
 
 
 @virtual_time
+async def test_a_streaming_transcription_comes_before_the_commit() -> None:
+    server = ScriptedRealtimeServer(["Roger."])
+    peer = await Peer.connect(server, strict=False)
+    peer.configure(turn_detection=None, transcription=STREAMING)
+    peer.speak("over to you", silence_s=0)
+    await peer.until(ev.TranscriptionDelta, 3)
+    assert peer.all(ev.InputAudioBufferCommitted) == []
+    peer.send(ev.InputAudioBufferCommit())
+    completed = await peer.until(ev.TranscriptionCompleted)
+    committed = await peer.until(ev.InputAudioBufferCommitted)
+    deltas = peer.all(ev.TranscriptionDelta)
+    assert [event.delta for event in deltas] == ["over", " to", " you"]
+    assert {event.item_id for event in deltas} == {completed.item_id} == {committed.item_id}
+    assert completed.transcript == "over to you"
+    await peer.aclose()
+
+
+@virtual_time
+async def test_scripted_words_stream_with_the_sound() -> None:
+    server = ScriptedRealtimeServer(manner=ServerManner(transcripts=("one two three four",)))
+    peer = await Peer.connect(server)
+    peer.configure(transcription=STREAMING)
+    peer.speak("hm hm", silence_s=0)
+    await elapse(1.0)
+    assert [event.delta for event in peer.all(ev.TranscriptionDelta)] == ["one", " two"]
+    peer.send(ev.InputAudioBufferAppend(audio=bytes(48 * 600)))
+    assert (await peer.until(ev.TranscriptionCompleted)).transcript == "one two three four"
+    assert [event.delta for event in peer.all(ev.TranscriptionDelta)] == ["one", " two", " three", " four"]
+    await peer.aclose()
+
+
+@virtual_time
 async def test_cleared_audio_is_no_turn() -> None:
     peer = await Peer.connect(ScriptedRealtimeServer())
     peer.configure(turn_detection=None)

@@ -323,14 +323,33 @@ class ServedConnection:
             if found.kind == "started":
                 self._item = self.protocol.server.user_item()
                 self.say(self._item.speech_started(found.at_ms))
-            elif self._item is None:
-                continue
-            elif found.kind == "word" and self._streams_transcripts and self._manner.transcripts is None:
-                first = len(self._ears.words) == 1
-                self.say(self._item.transcript_delta(found.text if first else f" {found.text}"))
-            elif found.kind == "stopped":
+            elif found.kind == "word":
+                self._tell_words(manual=silence_ms is None)
+            elif found.kind == "stopped" and self._item is not None:
                 item = self._item
                 self.say([*item.speech_stopped(found.at_ms), *self._commit(item)])
+        self._tell_words(manual=silence_ms is None)
+
+    def _tell_words(self, *, manual: bool) -> None:
+        """Transcribe while it is said, if the transcription streams.
+
+        Without turn detection (``manual``) that is before the commit, of an item that nothing else has named yet.
+        """
+        if not self._streams_transcripts or (self._item is None and not manual):
+            return
+        words = self._ears.words
+        if self._manner.transcripts is not None:
+            words = self._scripted_words().split()[: self._ears.voiced_ms // self._manner.ms_per_word]
+        for word in words[self._ears.told :]:
+            if self._item is None:
+                self._item = self.protocol.server.user_item()
+                self.protocol.flow.input_item_id = self._item.item_id
+            self.say(self._item.transcript_delta(f" {word}" if self._ears.told else word))
+            self._ears.told += 1
+
+    def _scripted_words(self) -> str:
+        scripted = self._manner.transcripts or ()
+        return scripted[len(self.heard)] if len(self.heard) < len(scripted) else ""
 
     def _commit(self, item: ItemWriter) -> list[Any]:
         made = item.commit()
@@ -340,10 +359,10 @@ class ServedConnection:
 
     def _turn_over(self, item: ItemWriter) -> None:
         """The turn has become an item: know what was said in it, and write it down if that is wanted."""
+        told = self._ears.told
         words, audio = self._ears.take_turn()
-        scripted = self._manner.transcripts
-        if scripted is not None:
-            words = scripted[len(self.heard)] if len(self.heard) < len(scripted) else ""
+        if self._manner.transcripts is not None:
+            words = self._scripted_words()
         self._item = None
         self.heard[item.item_id] = words
         self.protocol.conversation.add_audio(item.item_id, 0, audio, bytes_per_ms=self._ears.bytes_per_ms)
@@ -353,7 +372,7 @@ class ServedConnection:
             mine = None
             if self._manner.transcripts_reordered and before is None:
                 mine = self._held_transcript = asyncio.Event()
-            self._spawn(self._transcribe(item, words, seconds, mine, before), "transcribe")
+            self._spawn(self._transcribe(item, words, told, seconds, mine, before), "transcribe")
 
     # -- the caller's words ------------------------------------------------------------------------------------
 
@@ -371,6 +390,7 @@ class ServedConnection:
         self,
         item: ItemWriter,
         words: str,
+        told: int,
         seconds: float,
         hold: asyncio.Event | None,
         release: asyncio.Event | None,
@@ -378,9 +398,9 @@ class ServedConnection:
         await elapse(self._manner.transcription_s)
         if hold is not None:
             await hold.wait()
-        if self._manner.transcripts is not None or not self._streams_transcripts:
-            whole = "whisper-1" in (self._transcriber or "")
-            for index, word in enumerate([words] if whole else words.split()):
+        whole = "whisper-1" in (self._transcriber or "")
+        for index, word in enumerate([words] if whole else words.split()):
+            if index >= told:
                 self.say(item.transcript_delta(f" {word}" if index else word))
         usage = ev.TranscriptionUsage(type="duration", seconds=seconds)
         self.say(item.transcript_completed(words, usage=usage))

@@ -56,6 +56,10 @@ class Ears:
         """Of the turn so far."""
         self.audio = bytearray()
         """Of the turn so far, as it came."""
+        self.voiced_ms = 0
+        """How much of the turn so far is loud."""
+        self.told = 0
+        """How many of the turn's words were passed on. Kept by who does so."""
 
     def feed(self, audio: bytes, *, silence_ms: int | None, prefix_ms: int = 300) -> Iterator[Perceived]:
         """Hear more, bit by bit as the iterator is asked: a turn that is taken meanwhile ends where it stopped.
@@ -77,6 +81,7 @@ class Ears:
         pcm = data if self.format == "pcm" else g711.decode(data, self.format)
         loud = level_dbfs(pcm) > LOUD_DBFS
         self._loud_ms = self._loud_ms + STEP_MS if loud else 0
+        self.voiced_ms += STEP_MS if loud else 0
         self._quiet_ms = 0 if loud else self._quiet_ms + STEP_MS
         found: list[Perceived] = []
         if silence_ms is not None and not self.speaking and self._loud_ms >= ONSET_MS:
@@ -106,6 +111,7 @@ class Ears:
     def clear(self) -> None:
         """Forget the turn."""
         self.words = []
+        self.voiced_ms = self.told = 0
         self.audio.clear()
         self._rest = b""
         self.speaking = False
