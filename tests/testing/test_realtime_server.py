@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -188,3 +191,26 @@ async def test_in_memory_a_handshake_may_be_refused_too() -> None:
     await peer.aclose()
     peer = await Peer.connect(server, Request(headers=KEY))
     await peer.aclose()
+
+
+def test_it_runs_by_itself() -> None:
+    from websockets.sync.client import connect as connect_now
+
+    command = [sys.executable, "-m", "repartee.testing.realtime_server", "--api-key", "right", "Yes.", "No."]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            base_url = process.stdout.readline().strip()
+            said = []
+            url = f"ws{base_url.removeprefix('http')}/realtime"
+            with connect_now(url, additional_headers=KEY) as socket:
+                for _ in range(3):
+                    socket.send('{"type":"response.create","response":{"output_modalities":["text"]}}')
+                    while (event := json.loads(socket.recv(timeout=20)))["type"] != "response.done":
+                        pass
+                    said.append(event["response"]["output"][0]["content"][0]["text"])
+            assert said == ["Yes.", "No.", "Yes."]
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0

@@ -14,16 +14,21 @@ A test without an event loop, or one that runs another program, lets it run in a
 
 And on virtual time there is no socket at all: ``RealtimeModel(connector=server.connect)``.
 
+For a client in another language, or by hand, it runs by itself:
+``python -m repartee.testing.realtime_server --port 8090``.
+
 It hears by loudness (server VAD and semantic VAD alike) and understands the voices of this test kit; for other audio,
 say beforehand what it hears: ``transcripts=``.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,6 +41,7 @@ from repartee.protocol.sessions import SessionKind, default_session
 from repartee.testing.realtime_connection import ServedConnection, ServerManner
 from repartee.testing.realtime_faults import WireFault, WireFaultPlan
 from repartee.testing.realtime_replies import ServerReplies, ServerScript
+from repartee.testing.realtime_voice import tones
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -376,3 +382,40 @@ class _MemoryWire:
 
     def freeze(self) -> None:
         """The connection reads nothing any more by itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until interrupted; the first line printed is the base URL.
+
+    Args:
+        arguments: of the command line. Default: this program's.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m repartee.testing.realtime_server",
+        description="A Realtime server that needs no key and says what it is told, or again what it hears.",
+    )
+    parser.add_argument("replies", nargs="*", help="answers in order, then round again; none: what was said")
+    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=0, help="to listen on (default: a free one)")
+    parser.add_argument("--api-key", help="the key that is right (default: any)")
+    args = parser.parse_args(arguments)
+    again = itertools.cycle(args.replies)
+    server = ScriptedRealtimeServer(
+        (lambda _: next(again)) if args.replies else None,
+        manner=ServerManner(voice=tones),
+        api_key=args.api_key,
+        host=args.host,
+        port=args.port,
+    )
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve_forever(server))
+
+
+async def _serve_forever(server: ScriptedRealtimeServer) -> None:
+    async with server:
+        print(server.base_url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
