@@ -87,11 +87,9 @@ class Turns:
     ) -> dict[str, float]:
         """One turn's figures."""
         loop_minus_session = asyncio.get_running_loop().time() - self.session.now
-        assert (
-            played.speech_end_samples is not None
-            and microphone.started_s is not None
-            and ear.first_s is not None
-        )
+        assert played.speech_end_samples is not None
+        assert microphone.started_s is not None
+        assert ear.first_s is not None
         end_s = microphone.started_s + played.speech_end_samples / microphone.sample_rate - loop_minus_session
         heard_s = ear.first_s - loop_minus_session
         stages = turn.stages

@@ -259,6 +259,8 @@ def _invite(console: Console) -> None:
 
         SoundCard()
     except (DeviceError, MissingDependencyError) as missing:
-        console.print(f"to speak yourself, this machine lacks something: {missing}", style="dim", markup=False)
+        console.print(
+            f"to speak yourself, this machine lacks something: {missing}", style="dim", markup=False
+        )
     else:
         console.print("now speak with it yourself:  repartee talk", style="bold")
