@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from repartee.compose import Conversing, Spoken, Transcribed, TurnTaking
-from repartee.errors import ConfigurationError
+from repartee.compose import Conversing, Overheard, Spoken, Transcribed, TurnTaking
+from repartee.errors import ConfigurationError, MissingDependencyError
 from repartee.models import STT, TTS, TurnContext
 from repartee.models import events as ev
 from repartee.session import AgentSession
-from repartee.session.composition import default_vad
+from repartee.session.composition import default_stt, default_vad
 from repartee.testing import (
     MemoryInput,
     Reply,
@@ -74,10 +75,53 @@ def test_a_model_that_takes_turns_itself_takes_no_other_turn_detection() -> None
         AgentSession(llm=whole, turn_detection="vad")
 
 
-def test_an_end_of_turn_model_needs_words() -> None:
-    deaf = ScriptedRealtimeModel(turn_detection=False, transcription=False)
-    with pytest.raises(ConfigurationError, match="goes by the words, and this model gives none: pass stt="):
-        AgentSession(llm=deaf, vad=ScriptedVAD(), turn_detection=ScriptedTurnDetector())
+def offer_stt(monkeypatch: pytest.MonkeyPatch, stt: object) -> None:
+    """Let the installed packages offer that recogniser, and nothing else."""
+    entry = SimpleNamespace(load=lambda: lambda: stt)
+    found = () if stt is None else (entry,)
+    monkeypatch.setattr("repartee.session.composition.entry_points", lambda **_: found)
+
+
+def end_of_turn_session(**options: Any) -> AgentSession:
+    deaf = ScriptedRealtimeModel(turn_detection=False, **options)
+    return AgentSession(llm=deaf, vad=ScriptedVAD(), turn_detection=ScriptedTurnDetector())
+
+
+def words_of(session: AgentSession) -> ev.WordsFrom | None:
+    model = session.model
+    assert isinstance(model, TurnTaking)
+    return model.words
+
+
+def test_an_end_of_turn_model_is_given_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_stt(monkeypatch, ScriptedSTT())
+    for transcription in (True, False):
+        session = end_of_turn_session(transcription=transcription)
+        assert words_of(session) == ev.WordsFrom("stt", "testing.ScriptedSTT")
+        assert isinstance(session.model, TurnTaking)
+        assert isinstance(session.model.model, Overheard)
+        assert not session.model.options.needs_words
+
+
+def test_without_a_recogniser_the_models_own_words_or_silence_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_stt(monkeypatch, None)
+    own = end_of_turn_session(transcription=True)
+    assert words_of(own) == ev.WordsFrom("model")
+    none = end_of_turn_session(transcription=False)
+    assert words_of(none) == ev.WordsFrom("silence")
+    assert isinstance(none.model, TurnTaking)
+    assert none.model.turn_detection is None
+
+
+def test_a_recogniser_that_lacks_its_package_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make() -> STT:
+        raise MissingDependencyError("speech recognition", package="x", extra="local")
+
+    offer_stt(monkeypatch, None)
+    monkeypatch.setattr(
+        "repartee.session.composition.entry_points", lambda **_: (SimpleNamespace(load=lambda: make),)
+    )
+    assert default_stt() is None
 
 
 def test_without_a_vad_installed_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +433,8 @@ async def test_a_realtime_model_that_takes_its_own_turns() -> None:
 
 
 @virtual_time
-async def test_a_realtime_model_with_the_sessions_turn_detection() -> None:
+async def test_a_realtime_model_with_the_sessions_turn_detection(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer_stt(monkeypatch, None)
     model = realtime([ANSWER], turn_detection=False)
     async with Scene(model=model, stt=None, tts=None, turn_detection=ScriptedTurnDetector(0.99)) as scene:
         scene.mic.speak(BOOK, 0.96)

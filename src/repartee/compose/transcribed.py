@@ -45,7 +45,7 @@ from repartee.models.events import (
 if TYPE_CHECKING:
     from repartee.audio import AudioFrame
 
-__all__ = ["Transcribed"]
+__all__ = ["Transcribed", "TranscribedSession", "Turn"]
 
 
 class Transcribed(WrapperModel):
@@ -72,7 +72,7 @@ class Transcribed(WrapperModel):
 
     def session(self, options: SessionOptions, *, on_event: Sink, clock: Clock) -> RealtimeSession:
         """A conversation that hears."""
-        return _TranscribedSession(self, options, on_event=on_event, clock=clock)
+        return TranscribedSession(self, options, on_event=on_event, clock=clock)
 
     async def prewarm(self, request: object = None) -> None:
         """Prewarm the recogniser and the model."""
@@ -95,7 +95,7 @@ class _Segment:
 
 
 @dataclass(slots=True)
-class _Turn:
+class Turn:
     """What is known of one turn of the caller's."""
 
     item_id: str | None = None
@@ -169,15 +169,17 @@ class _Turn:
         return len(" ".join(part for part in sure if part))
 
 
-class _TranscribedSession(WrapperSession):
+class TranscribedSession(WrapperSession):
+    """A conversation that hears. Made by `Transcribed.session`."""
+
     def __init__(self, model: Transcribed, options: SessionOptions, *, on_event: Sink, clock: Clock) -> None:
         super().__init__(model.model, options, on_event=on_event, clock=clock)
         self._model = model
         self._stt = bound_to(model.stt, on_event)
         self._stream: STTStream | None = None
         self._streams = 0
-        self._turn = _Turn()
-        self._committing: deque[_Turn] = deque()  # bounded by final_timeout_s, in which it empties
+        self._turn = Turn()
+        self._committing: deque[Turn] = deque()  # bounded by final_timeout_s, in which it empties
         self._announced: str | None = None  # the committed item, until it is in the conversation
         self._waiting: deque[Callable[[], None]] = deque()  # bounded by final_timeout_s, in which it empties
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -225,10 +227,13 @@ class _TranscribedSession(WrapperSession):
             self._say_interim(turn, endpoint=False)
 
     def clear_audio(self, *, reason: str = "client_cleared") -> None:
+        self._drop_turn()
+        self.emit(InputCleared(reason))
+
+    def _drop_turn(self) -> None:
         if self._stream is not None:
             self._stream.cancel()
-        self._turn = _Turn()
-        self.emit(InputCleared(reason))
+        self._turn = Turn()
 
     def commit_audio(self) -> None:
         turn = self._turn
@@ -236,17 +241,17 @@ class _TranscribedSession(WrapperSession):
             self.settle_audio()
         turn.committed = True
         self._committing.append(turn)
-        self._turn = _Turn()
+        self._turn = Turn()
         self._finish_commits()
 
     # -- words -------------------------------------------------------------------------------------------------
 
     @property
-    def _turns(self) -> tuple[_Turn, ...]:
+    def _turns(self) -> tuple[Turn, ...]:
         """Every turn, oldest first."""
         return (*self._committing, self._turn)
 
-    def _heard_now(self) -> _Turn:
+    def _heard_now(self) -> Turn:
         """The turn that the recogniser speaks of: its finals come in the order in which they were asked for."""
         return next((turn for turn in self._turns if turn.pending() is not None), self._turn)
 
@@ -271,7 +276,7 @@ class _TranscribedSession(WrapperSession):
                     return
             # Its segment was cleared meanwhile.
 
-    def _final(self, turn: _Turn, event: Final) -> None:
+    def _final(self, turn: Turn, event: Final) -> None:
         if event.confidence is not None and event.text.strip():
             turn.confidences.append(event.confidence)
         if all(each.pending() is None for each in self._turns):
@@ -279,7 +284,7 @@ class _TranscribedSession(WrapperSession):
         self._say_interim(turn, endpoint=event.flush_id is None)
         self._finish_commits()
 
-    def _say_interim(self, turn: _Turn, *, endpoint: bool) -> None:
+    def _say_interim(self, turn: Turn, *, endpoint: bool) -> None:
         if turn.item_id is None:
             turn.item_id = new_id("item")
         self.emit(InterimTranscript(turn.item_id, turn.text, turn.stable_chars, turn.settled, endpoint))
@@ -293,7 +298,7 @@ class _TranscribedSession(WrapperSession):
         while self._waiting and not self._committing:
             self._waiting.popleft()()
 
-    def _finish_commit(self, turn: _Turn) -> None:
+    def _finish_commit(self, turn: Turn) -> None:
         text, item_id = turn.text.strip(), turn.item_id or new_id("item")
         if not text:
             self.emit(InputCleared("no words"))

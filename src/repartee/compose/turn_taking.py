@@ -53,6 +53,7 @@ class TurnTaking(WrapperModel):
             is filled in here.
         gate: how sure to be that it is speech.
         prefix_padding_ms: audio from before the speech that goes along with it. Default 300.
+        words: whose words the end-of-turn model goes by, to be told as the conversation begins. Default: not told.
 
     Raises:
         ConfigurationError: the mode needs a part that is missing.
@@ -67,6 +68,7 @@ class TurnTaking(WrapperModel):
         options: TurnOptions | None = None,
         gate: SpeechGateOptions | None = None,
         prefix_padding_ms: float = 300.0,
+        words: ev.WordsFrom | None = None,
     ) -> None:
         super().__init__(model)
         options = options if options is not None else TurnOptions()
@@ -91,6 +93,7 @@ class TurnTaking(WrapperModel):
         )
         self.gate = gate if gate is not None else SpeechGateOptions()
         self.prefix_padding_ms = prefix_padding_ms
+        self.words = words
         # It prepares answers itself; a draft of its consumer would take the floor.
         self.capabilities = replace(able, turn_detection=True, floor=True, drafts=False)
 
@@ -139,6 +142,8 @@ class _TurnTakingSession(WrapperSession):
 
     async def start(self) -> None:
         await super().start()
+        if self._model.words is not None:
+            self.emit(self._model.words)
         self.feed(facts.Began())
 
     async def aclose(self) -> None:
@@ -252,6 +257,9 @@ class _TurnTakingSession(WrapperSession):
         self.inner.begin_input(item_id)
 
     def _ask(self, question: int, text: str) -> None:
+        if not text.strip():
+            self.feed(facts.Prediction(question, None))  # nothing to go by
+            return
         if self._question is not None:
             self._question.cancel()
         self._question = self._tasks.spawn(self._predict(question, text), name="turn_taking.predict")

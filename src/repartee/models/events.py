@@ -43,10 +43,12 @@ __all__ = [
     "OutputStarted",
     "OutputStopped",
     "ProviderSwitched",
+    "RateLimitsUpdated",
     "RealtimeEvent",
     "ResponseCreated",
     "ResponseDone",
     "ResponseStatus",
+    "SessionReconnected",
     "SpeechStarted",
     "SpeechStopped",
     "StageReached",
@@ -56,6 +58,7 @@ __all__ = [
     "TranscriptFailed",
     "UserState",
     "UserStateChanged",
+    "WordsFrom",
 ]
 
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed"]
@@ -201,7 +204,7 @@ class ResponseCreated:
 class TranscriptDelta:
     """The next words of a response (``response.output_text.delta``, ``…output_audio_transcript.delta``).
 
-    Joined, the deltas of an item are its text.
+    Joined, the deltas of an item are its text. One without words says by ``start_ms`` where the next will begin.
     """
 
     response_id: str
@@ -348,6 +351,35 @@ class StageReached:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionReconnected:
+    """A remote model's connection was replaced; the conversation goes on with its history."""
+
+    reason: str
+    """``"planned"``: the session's longest duration was near. Otherwise what broke the connection."""
+    gap_s: float
+    """How long there was no connection; 0 where the new one was open before the old one closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordsFrom:
+    """Whose words the end-of-turn model goes by; told once, as the conversation begins."""
+
+    source: Literal["model", "stt", "silence"]
+    """``model``: the realtime model's own transcription, as far as it comes before a turn is closed. ``stt``: a
+    recogniser that listens beside it. ``silence``: there are none, so silence alone decides."""
+    name: str = ""
+    """Of the recogniser."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitsUpdated:
+    """What a remote model still allows (``rate_limits.updated``): name → how much remains, until when it resets."""
+
+    remaining: dict[str, int]
+    reset_s: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorOccurred:
     """Something failed. The session goes on unless ``fatal``."""
 
@@ -397,6 +429,9 @@ RealtimeEvent = (
     | UserStateChanged
     | AgentStateChanged
     | StageReached
+    | SessionReconnected
+    | RateLimitsUpdated
+    | WordsFrom
     | ErrorOccurred
     | ProviderSwitched
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Literal
 
-from repartee.compose import Conversing, Spoken, Transcribed, TurnTaking
-from repartee.errors import ConfigurationError
+from repartee.compose import Conversing, Overheard, Spoken, Transcribed, TurnTaking
+from repartee.errors import ConfigurationError, MissingDependencyError
 from repartee.models import LLM, STT, TTS, VAD, RealtimeModel, TurnDetector
+from repartee.models.events import WordsFrom
 from repartee.turns import (
     Endpointing,
     FixedEndpointing,
@@ -20,7 +21,7 @@ from repartee.turns import (
     TurnOptions,
 )
 
-__all__ = ["Parts", "TurnDetection", "check_kind", "compose", "default_vad"]
+__all__ = ["Parts", "TurnDetection", "check_kind", "compose", "default_stt", "default_vad"]
 
 TurnDetection = TurnDetector | Literal["vad", "stt", "realtime_llm", "manual"] | None
 
@@ -58,6 +59,18 @@ def default_vad() -> VAD:
     )
 
 
+def default_stt() -> STT | None:
+    """The recogniser that an installed package offers as the default; ``None``: none does, or it can't be had."""
+    for entry in entry_points(group="repartee.defaults", name="stt"):
+        try:
+            stt = entry.load()()
+        except (MissingDependencyError, ConfigurationError):
+            continue
+        if isinstance(stt, STT):
+            return stt
+    return None
+
+
 def compose(parts: Parts) -> RealtimeModel:
     """One model of all parts.
 
@@ -85,7 +98,24 @@ def compose(parts: Parts) -> RealtimeModel:
             )
         vad = default_vad()
     detector = parts.turn_detection if isinstance(parts.turn_detection, TurnDetector) else None
-    return TurnTaking(model, vad, detector, options=_options(parts, mode, detector), gate=parts.gate)
+    words = None
+    if detector is not None and not model.capabilities.settles:
+        model, words = _with_words(model)
+        detector = None if words.source == "silence" else detector
+    options = _options(parts, mode, detector)
+    if isinstance(model, Overheard):
+        options = replace(options, needs_words=False)
+    return TurnTaking(model, vad, detector, options=options, gate=parts.gate, words=words)
+
+
+def _with_words(model: RealtimeModel) -> tuple[RealtimeModel, WordsFrom]:
+    """Words for an end-of-turn model: the installed recogniser's, the model's own as far as they come, or none."""
+    stt = default_stt()
+    if stt is not None:
+        return Overheard(model, stt), WordsFrom(
+            "stt", f"{type(stt).__module__.split('.')[-2]}.{type(stt).__name__}"
+        )
+    return model, WordsFrom("model" if model.capabilities.transcription else "silence")
 
 
 def _check_parts(parts: Parts) -> None:
@@ -147,10 +177,6 @@ def _mode(parts: Parts, model: RealtimeModel) -> TurnMode:
             raise ConfigurationError(
                 "two turn detections contradict each other: the model has its own; build it with turn_detection=None "
                 "to use the session's"
-            )
-        if not able.transcription:
-            raise ConfigurationError(
-                "an end-of-turn model goes by the words, and this model gives none: pass stt=, or turn_detection='vad'"
             )
         return "vad"
     match wanted:

@@ -48,6 +48,8 @@ class TurnOptions:
         speculation: whether answers are prepared before the turn is over.
         predicts: there is an end-of-turn model to ask.
         transcribes: the caller's words arrive as `Heard`.
+        needs_words: speech in which the recogniser found none is no turn. Default: yes; not where it only listens
+            beside a model that hears by itself.
         prepares: the model can prepare an answer that may be thrown away.
         prediction_deadline_s: how long to wait for the end-of-turn model. Default 0.3.
         transcript_deadline_s: how long to wait for the words of a turn that is over; in mode ``"model"``, for the
@@ -67,6 +69,7 @@ class TurnOptions:
     speculation: SpeculationOptions = field(default_factory=SpeculationOptions)
     predicts: bool = False
     transcribes: bool = True
+    needs_words: bool = True
     prepares: bool = False
     prediction_deadline_s: float = 0.3
     transcript_deadline_s: float = 1.5

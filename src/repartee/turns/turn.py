@@ -211,8 +211,10 @@ class Turn:
 
     def worth_answering(self, now: float) -> bool:
         """Whether something was said: words, or where there are none to go by, speech that lasted."""
-        if self._options.transcribes:
-            return bool(normalise(self.text))
+        if normalise(self.text):
+            return True
+        if self._options.transcribes and self._options.needs_words:
+            return False
         going_on_s = now - self._stretch_s if self.state is TurnState.SPEAKING else 0.0
         return reached((self.spoken_s + going_on_s) * 1000.0, self._options.min_turn_ms)
 

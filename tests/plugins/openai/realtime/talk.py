@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from repartee.audio import AudioFrame
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, Item, Message
 from repartee.clock import Clock
+from repartee.models import RealtimeModel as AnyRealtimeModel
 from repartee.models import ResponseOptions, SessionOptions
 from repartee.models import events as ev
 from repartee.models.history import apply_event
@@ -33,10 +34,12 @@ def model_at(server: ScriptedRealtimeServer, **options: Any) -> RealtimeModel:
 class Talk:
     """One session, its events with their times, and its consumer's mirror of the conversation."""
 
-    def __init__(self, server: ScriptedRealtimeServer, *, model: RealtimeModel | None = None, **options: Any):
+    def __init__(
+        self, server: ScriptedRealtimeServer, *, model: AnyRealtimeModel | None = None, **options: Any
+    ):
         session_options = options.pop("session", SessionOptions())
         self.server = server
-        self.model = model if model is not None else model_at(server, **options)
+        self.model: AnyRealtimeModel = model if model is not None else model_at(server, **options)
         self.clock = Clock(asyncio.get_running_loop().time)
         self.log: list[tuple[float, ev.RealtimeEvent]] = []
         self.history = ChatContext()
