@@ -25,7 +25,7 @@ from repartee.testing.realtime_voice import speak
 from repartee.testing.speech import decode
 
 MODEL = "gpt-realtime"
-SLOW = ServerManner(chunk_s=0.02)
+SLOW = ServerManner(chunk_s=0.04)
 """So that a reply lasts long enough to be interrupted."""
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen."
 
