@@ -26,7 +26,7 @@ def _arguments(*words: str) -> argparse.Namespace:
 
 
 def _run(*words: str, stdin: str = "") -> list[dict[str, Any]]:
-    code = "import sys; from repartee.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from repartee.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, "talk", *words],
         input=stdin,
