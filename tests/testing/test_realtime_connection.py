@@ -300,6 +300,32 @@ async def test_it_may_speak_up_by_itself() -> None:
     await peer.aclose()
 
 
+@virtual_time
+async def test_it_speaks_up_when_nobody_says_anything() -> None:
+    manner = ServerManner(transcripts=("one", "", "two"))
+    server = ScriptedRealtimeServer(["Fine.", "Hello?", "Good."], manner=manner)
+    peer = await Peer.connect(server)
+    peer.configure(turn_detection=ServerVad(idle_timeout_ms=5000))
+    peer.speak("one")
+    await peer.until(ev.ResponseDone)
+    await elapse(5.0)
+    assert peer.all(ev.InputAudioBufferTimeoutTriggered) == []
+    await peer.until(ev.ResponseDone, 2)
+    at = peer.types.index("input_audio_buffer.timeout_triggered")
+    assert peer.types[at + 1 : at + 5] == [
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "response.created",
+    ]
+    peer.speak("two")  # in time: nothing is triggered again while it is said
+    await peer.until(ev.ResponseDone, 3)
+    await elapse(3.0)
+    assert len(peer.all(ev.InputAudioBufferTimeoutTriggered)) == 1
+    assert peer.transcript == "Fine.Hello?Good."
+    await peer.aclose()
+
+
 # -- interruption --------------------------------------------------------------------------------------------
 
 

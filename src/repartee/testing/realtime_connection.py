@@ -447,7 +447,24 @@ class ServedConnection:
             self.say(writer.end_message())
         for call in reply.calls:
             await self._call(writer, call)
+        cut_off = writer.finished
         self.say(writer.finish(usage=self._usage(question, reply.text)))
+        detection = turn_detection_of(self.protocol.session)
+        idle_ms = given(detection.idle_timeout_ms, 0) if isinstance(detection, ServerVad) else 0
+        if idle_ms and writer.in_conversation and not cut_off:
+            played_ms = len(reply.text.split()) * self._manner.ms_per_word
+            self._spawn(self._idle((played_ms + idle_ms) / 1000), "idle")
+
+    async def _idle(self, wait_s: float) -> None:
+        """Speak up, if nobody says anything for so long: the silence is committed as a turn."""
+        before = len(self.questions), len(self.heard)
+        start_ms = self._ears.position_ms
+        await elapse(wait_s)
+        if (len(self.questions), len(self.heard)) != before or self._ears.speaking:
+            return
+        item = self.protocol.server.user_item()
+        silence = item.timeout_triggered(start_ms, self._ears.position_ms)
+        self.say([*silence, *self._commit(item)])
 
     async def _speak(self, writer: ResponseWriter, text: str, step_s: float | None = None) -> None:
         step_s = self._manner.chunk_s if step_s is None else step_s
