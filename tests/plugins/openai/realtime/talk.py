@@ -99,6 +99,11 @@ class Talk:
                 f"{what} did not happen: {[type(e).__name__ for _, e in self.log]}"
             ) from None
 
+    def as_the_server_has_them(self) -> list[str]:
+        """The ids of the consumer's mirror, by the server's names for those that it named."""
+        ids = self.session._ids  # type: ignore[attr-defined]  # nothing public tells
+        return [ids.remote(item.id) for item in self.history]
+
     # -- what is done ------------------------------------------------------------------------------------------
 
     def type(self, text: str) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from repartee.chat import ChatContext, FunctionCall, Message
+from repartee.chat import AudioContent, ChatContext, FunctionCall, Message
 from repartee.errors import ModelError
 from repartee.models import events as ev
 from repartee.plugins.openai.realtime.ids import Ids
@@ -46,10 +46,12 @@ class Incoming:
         self._audio = audio
         self._expected: deque[str | None] = deque()  # turns committed, not acknowledged; bounded by who talks
         self._words: dict[str, str] = {}
+        self._shown = ("", "")  # the turn whose words were told last, and these
         self._early: dict[str, ev.TranscriptCompleted | ev.TranscriptFailed] = {}
         self._replayed: set[str] = set()
         self._resumed: str | None = None
         self._offset_ms = 0.0
+        self._itemless: str | None = None  # a turn that is committed, and whose item has not come
         self.open_turn: str | None = None
         """Our id for the turn that is open."""
         self.speech: str | None = None
@@ -86,6 +88,10 @@ class Incoming:
         Args:
             offset_ms: where its first audio is in the session's.
         """
+        if self._itemless is not None:  # the next server is given it as an item, with its sound
+            turn, self._itemless = Message("user", (AudioContent(None),), self._itemless), None
+            self._tell(ev.ItemAdded(turn, self._history.last_id))
+            self._tell(ev.ItemDone(turn))
         self._ids.clear()
         self._words.clear()
         self._replayed.clear()
@@ -153,7 +159,7 @@ class Incoming:
             self._ids.adopt(event.item_id, expected)
         local_id = self._ids.local(event.item_id)
         self._audio.acknowledged(local_id)
-        self.speech = None
+        self.speech, self._itemless = None, local_id
         previous = given(event.previous_item_id, None)
         self._tell(ev.InputCommitted(local_id, self._ids.local(previous) if previous is not None else None))
 
@@ -164,8 +170,12 @@ class Incoming:
         if not known and self.open_turn is not None:
             self._ids.adopt(item_id, self.open_turn)  # a streaming transcription comes before the item exists
         text = self._words[item_id] = self._words.get(item_id, "") + delta
-        said = text.strip()
-        self._tell(ev.InterimTranscript(self._ids.local(item_id), said, stable_chars=len(said)))
+        said, local_id = text.strip(), self._ids.local(item_id)
+        shown_of, shown = self._shown
+        if shown_of == local_id and (len(said) <= len(shown) or not said.startswith(shown)):
+            return  # a turn that is heard again from its start, by another server: no word is taken back
+        self._shown = local_id, said
+        self._tell(ev.InterimTranscript(local_id, said, stable_chars=len(said)))
 
     def _transcribed(self, event: ev.TranscriptCompleted | ev.TranscriptFailed) -> None:
         if event.item_id in self._history:
@@ -187,6 +197,8 @@ class Incoming:
             return
         if isinstance(item, Message) and item.role == "assistant":
             return  # told with its response's own event, which names the response
+        if local_id == self._itemless:
+            self._itemless = None
         previous = given(event.previous_item_id, None)
         behind = self._ids.local(previous) if previous is not None else None
         if behind is not None and behind not in self._history:

@@ -338,7 +338,8 @@ class OpenAISession(RealtimeSession):
             self._send(wire.SessionUpdate(session=config, event_id="update:later"))
 
     def begin_input(self, item_id: str) -> None:
-        self._incoming.open_turn = item_id
+        if not self._model.options.detects_turns:  # a server that takes turns names them
+            self._incoming.open_turn = item_id
 
     def append_audio(self, frame: AudioFrame) -> None:
         if self._closed or self._failed is not None:
