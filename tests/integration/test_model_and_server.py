@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from repartee import AgentSession
+from repartee import AgentSession, function_tool
+from repartee.plugins import openai
 from repartee.protocol.events import ConversationItemTruncate
 from repartee.testing import (
     MemoryInput,
@@ -15,13 +14,11 @@ from repartee.testing import (
     virtual_time,
 )
 
-openai_realtime = pytest.importorskip("repartee.plugins.openai.realtime")
-
 LONG = "One two three four five six seven eight nine ten."
 
 
 def session_with(server: ScriptedRealtimeServer, **options: object) -> AgentSession:
-    model = openai_realtime.RealtimeModel(
+    model = openai.realtime.RealtimeModel(
         base_url="http://scripted.test/v1", api_key="any", connector=server.connect, **options
     )
     return AgentSession(llm=model)
@@ -90,8 +87,6 @@ async def test_a_session_that_expires_goes_on_over_another_connection() -> None:
 
 @virtual_time
 async def test_a_function_over_the_protocol() -> None:
-    from repartee import function_tool
-
     @function_tool
     def get_time(zone: str) -> str:
         """Tell the time."""
@@ -99,7 +94,7 @@ async def test_a_function_over_the_protocol() -> None:
 
     server = ScriptedRealtimeServer([call_function("get_time", zone="UTC"), "It is noon."])
     loudspeaker = MemoryOutput()
-    model = openai_realtime.RealtimeModel(
+    model = openai.realtime.RealtimeModel(
         base_url="http://scripted.test/v1", api_key="any", connector=server.connect
     )
     session = AgentSession(llm=model, tools=[get_time])
