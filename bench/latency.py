@@ -19,7 +19,7 @@ import statistics
 from pathlib import Path
 
 from repartee import Agent, AgentSession, AudioFrame
-from repartee.models.events import OutputStarted, StageReached, TranscriptCompleted
+from repartee.models.events import OutputStarted, StageReached, TimedStage, TranscriptCompleted
 from repartee.observe import LatencyView, TurnLatency
 from repartee.plugins import local
 from repartee.transports.file import FileInput, PlayedFile, RecordingOutput
@@ -27,6 +27,14 @@ from repartee.turns import FixedEndpointing, SpeculationOptions
 
 AUDIO = Path(__file__).parent / "audio"
 AUDIBLE = 327  # -40 dBFS
+STAGES: dict[str, TimedStage] = {
+    "speech end found off by": "speech_end",
+    "words settled after": "transcript",
+    "turn over after": "decision",
+    "first token after": "first_token",
+    "first clause after": "first_clause",
+    "first sound ready after": "first_audio",
+}
 PATIENCE_S = 8.0
 
 
@@ -93,16 +101,8 @@ class Turns:
         end_s = microphone.started_s + played.speech_end_samples / microphone.sample_rate - loop_minus_session
         heard_s = ear.first_s - loop_minus_session
         stages = turn.stages
-        figures = {
-            "speech end found off by": stages["speech_end"] - end_s,
-            "words settled after": stages["transcript"] - end_s,
-            "turn over after": stages["decision"] - end_s,
-            "first token after": stages["first_token"] - end_s,
-            "first clause after": stages["first_clause"] - end_s,
-            "first sound ready after": stages["first_audio"] - end_s,
-            "decision to voice": heard_s - stages["decision"],
-            "voice to voice": heard_s - end_s,
-        }
+        figures = {name: stages[stage] - end_s for name, stage in STAGES.items() if stage in stages}
+        figures |= {"decision to voice": heard_s - stages["decision"], "voice to voice": heard_s - end_s}
         return {name: seconds * 1000 for name, seconds in figures.items()}
 
 
@@ -110,7 +110,7 @@ def show(name: str, rows: list[dict[str, float]]) -> None:
     """Print a setting's figures."""
     print(f"\n{name}: {len(rows)} turns, ms         p50     p95     min     max")
     for stage in rows[0]:
-        values = sorted(row[stage] for row in rows)
+        values = sorted(row[stage] for row in rows if stage in row)
         p95 = values[min(len(values) - 1, round(0.95 * (len(values) - 1)))]
         print(f"  {stage:<32} {statistics.median(values):7.0f} {p95:7.0f} {values[0]:7.0f} {values[-1]:7.0f}")
 
