@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -413,7 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def _serve_forever(server: ScriptedRealtimeServer) -> None:
     async with server:
-        print(server.base_url, flush=True)
+        sys.stdout.write(f"{server.base_url}\n")
+        sys.stdout.flush()
         await asyncio.Event().wait()
 
 
