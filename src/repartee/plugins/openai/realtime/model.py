@@ -12,6 +12,7 @@ from repartee.clock import Clock
 from repartee.errors import ConfigurationError
 from repartee.models import ChatRequest, RealtimeCapabilities, SessionOptions, Sink
 from repartee.models import RealtimeModel as BaseRealtimeModel
+from repartee.plugins.openai.realtime.dialect import speaking_beta
 from repartee.plugins.openai.realtime.keeper import Deadlines, Wire, open_wire
 from repartee.plugins.openai.realtime.link import Connector, LinkRequest, connect
 from repartee.plugins.openai.realtime.options import NOT_GIVEN, NotGivenOr, RealtimeOptions, as_model
@@ -161,7 +162,8 @@ class RealtimeModel(BaseRealtimeModel):
         )
         self.temperature = temperature
         self.heartbeat_s = heartbeat_s
-        self.connector = connector
+        # Of Azure's APIs only the dated one still speaks the beta's names.
+        self.connector = speaking_beta(connector) if self.server.kind == "azure" else connector
         self._spare: _Spare | None = None
         self.capabilities = capabilities_of(self.options)
 

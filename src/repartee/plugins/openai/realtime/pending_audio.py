@@ -16,7 +16,8 @@ class PendingAudio:
     """What may have to be said again.
 
     Args:
-        max_bytes: how much is kept; the oldest is dropped, and counted in `dropped_bytes`.
+        max_bytes: how much is kept, a sixth of it of turns whose words are not known; the oldest is dropped, and
+            counted in `dropped_bytes`.
         idle_bytes: how much of it while nobody speaks (see `speaking`).
         server_commits: whether the server takes turns, so that it says when somebody speaks.
     """
@@ -102,8 +103,13 @@ class PendingAudio:
         return list(self._committing), b"".join(self._open)
 
     def _trim(self) -> None:
-        size = sum(map(len, self._turns.values())) + sum(map(len, self._committing))
+        size = sum(map(len, self._turns.values()))
+        while size > self._max_bytes // 6:  # a turn's meaning is mostly in its answer, which is kept
+            size -= self._drop(self._turns.pop(next(iter(self._turns))))
+        size += sum(map(len, self._committing))
         while size > self._max_bytes:
-            dropped = self._turns.pop(next(iter(self._turns))) if self._turns else self._committing.popleft()
-            size -= len(dropped)
-            self.dropped_bytes += len(dropped)
+            size -= self._drop(self._committing.popleft())
+
+    def _drop(self, pcm: bytes) -> int:
+        self.dropped_bytes += len(pcm)
+        return len(pcm)
