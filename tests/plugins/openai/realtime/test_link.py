@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
@@ -170,3 +171,31 @@ async def test_a_server_that_says_nothing() -> None:
         error = await failure_of(request_to(url, timeout_s=0.2))
     assert isinstance(error, ModelTimeoutError)
     assert "0.2 s" in str(error)
+
+
+@real
+async def _log_everything(said: list[str]) -> None:
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not record.name.startswith("websockets"):  # the server's own
+                said.append(record.getMessage())
+
+    root = logging.getLogger()
+    keep, level = Keep(level=1), root.level
+    root.addHandler(keep)
+    root.setLevel(1)
+    try:
+        server = ScriptedRealtimeServer(api_key=KEY)
+        async with server, Talk(server, connector=connect, base_url=server.base_url) as talk:
+            logging.getLogger("repartee").info("between")
+            await talk.answer("Hello.")
+    finally:
+        root.removeHandler(keep)
+        root.setLevel(level)
+
+
+def test_no_log_has_the_key_at_any_level() -> None:
+    said: list[str] = []
+    _log_everything(said)
+    assert "between" in said
+    assert not [line for line in said if KEY in line]

@@ -6,6 +6,7 @@ The network is an argument (`Connector`), so that sessions are tested on a wire 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from picows import WSFrame, WSTransport
 
 __all__ = ["Connector", "Link", "LinkRequest", "connect"]
+
+_LOG = logging.getLogger("repartee.openai.link")
+_LOG.setLevel(logging.WARNING)  # below it picows writes the whole handshake, key and all
 
 OnMessage = Callable[[bytes], None]
 OnClose = Callable[[int, str], None]
@@ -135,6 +139,7 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
                 auto_ping_idle_timeout=request.heartbeat_s,
                 auto_ping_reply_timeout=request.heartbeat_s,
                 max_frame_size=request.max_frame_bytes,
+                logger_name=_LOG,
             )
     except TimeoutError:
         raise ModelTimeoutError(
