@@ -16,6 +16,7 @@ from repartee.cli import talk
 from repartee.errors import UsageError
 
 AUDIBLE = 100
+SPOKEN = 327  # -40 dBFS: where `FileInput` takes speech to end
 WINDOW_S = 0.01
 
 
@@ -54,7 +55,7 @@ class Call:
         self.agent = AudioFrame(both[:, 1].tobytes(), self.rate)
         self.began_s = float(_of(events, "Recording")[0]["session_began_s"])
 
-    def sounds(self, side: AudioFrame, from_s: float, to_s: float) -> list[float]:
+    def sounds(self, side: AudioFrame, from_s: float, to_s: float, audible: int = AUDIBLE) -> list[float]:
         """The session times of the windows in which that side can be heard."""
         step = round(WINDOW_S * self.rate)
         samples = side.as_array()
@@ -63,7 +64,7 @@ class Call:
         return [
             at / self.rate - self.began_s
             for at in range(first, last, step)
-            if abs(samples[at : at + step]).max(initial=0) > AUDIBLE
+            if abs(samples[at : at + step]).max(initial=0) > audible
         ]
 
 
@@ -115,7 +116,9 @@ def test_it_starts_where_the_printed_latency_says(demo: tuple[list[dict[str, Any
             if event["response_id"] == latency["response_id"]
         }
         heard = call.sounds(call.agent, stages["decision"] - 0.05, stages["playback"] + 1.0)
-        assert heard[0] - stages["speech_end"] == pytest.approx(latency["ms"]["total"] / 1000, abs=0.06)
+        spoken = call.sounds(call.caller, 0.0, stages["decision"], SPOKEN)
+        assert latency["speech_end_s"] == pytest.approx(spoken[-1] + WINDOW_S, abs=0.06), "the true end"
+        assert heard[0] - latency["speech_end_s"] == pytest.approx(latency["ms"]["total"] / 1000, abs=0.06)
 
 
 def test_it_never_speaks_over_a_confirmed_caller(demo: tuple[list[dict[str, Any]], Call]) -> None:

@@ -190,7 +190,11 @@ async def _filed(
         elif at:
             await replies.end()
         replies.expect()
-        await microphone.play(path.removeprefix("!"), after_ms=0.0).finished()
+        played = microphone.play(path.removeprefix("!"), after_ms=0.0)
+        await played.finished()
+        if played.speech_end_samples is not None and microphone.started_s is not None:
+            end_s = microphone.started_s + played.speech_end_samples / microphone.sample_rate
+            view.ends.spoken_until(end_s - (asyncio.get_running_loop().time() - session.now))
     await replies.end()
 
 

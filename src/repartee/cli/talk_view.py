@@ -39,6 +39,31 @@ def latency_parts(turn: TurnLatency) -> dict[str, int]:
     return {name: round(seconds * 1000) for name, seconds in parts.items() if seconds is not None}
 
 
+class _TrueEnds:
+    """Where speech really ended, when that is known: of a sound file it is, of a microphone it is estimated."""
+
+    def __init__(self) -> None:
+        self._last_s: float | None = None
+
+    def spoken_until(self, at_s: float) -> None:
+        """The last sound of a file was at that session time."""
+        self._last_s = at_s
+
+    def correct(self, turn: TurnLatency) -> TurnLatency:
+        """A reply's times, with the true end of the speech that it answers."""
+        estimated_s = turn.stages.get("speech_end")
+        if (
+            self._last_s is not None
+            and estimated_s is not None
+            and abs(self._last_s - estimated_s) < _SAME_END_S
+        ):
+            return TurnLatency(turn.response_id, turn.stages | {"speech_end": self._last_s})
+        return turn
+
+
+_SAME_END_S = 0.5
+
+
 class TalkView:
     """Shows a session on a terminal, or line by line where there is none.
 
@@ -53,6 +78,7 @@ class TalkView:
         self._console = console
         self._text = text
         self._latency = LatencyView()
+        self.ends = _TrueEnds()
         self._partial: tuple[str, str] = ("", "")
         self._heard: dict[str, str] = {}
         self._timings: dict[str, TurnLatency] = {}
@@ -140,7 +166,7 @@ class TalkView:
             self._note("interrupted: these are the words that were heard", style="yellow")
         turn = self._timings.pop(response_id, None)
         if turn is not None and turn.voice_to_voice_s is not None:
-            self._say_latency(turn)
+            self._say_latency(self.ends.correct(turn))
 
     def _say_latency(self, turn: TurnLatency) -> None:
         parts = latency_parts(turn)
@@ -211,6 +237,7 @@ class JsonView:
         self._session = session
         self._out = out
         self._latency = LatencyView()
+        self.ends = _TrueEnds()
         for kind in ev.RealtimeEvent.__args__:
             if kind is not ev.AudioDelta:
                 session.on(kind, self.receive)
@@ -222,7 +249,10 @@ class JsonView:
         self.write(line)
         turn = self._latency.receive(event)
         if turn is not None and turn.voice_to_voice_s is not None:
-            self.write({"type": "Latency", "response_id": turn.response_id, "ms": latency_parts(turn)})
+            turn = self.ends.correct(turn)
+            end_s = round(turn.stages["speech_end"], 4)
+            line = {"type": "Latency", "response_id": turn.response_id, "speech_end_s": end_s}
+            self.write({**line, "ms": latency_parts(turn)})
 
     def recording(self, began_s: float) -> None:
         """The call is being recorded; session time 0 is that far into the recording."""
