@@ -1,4 +1,4 @@
-"""Voice-to-voice latency of the embedded default, at real time, over thirty spoken turns.
+"""Voice-to-voice latency of the embedded default, at real time, over thirty-two spoken turns.
 
 Measured from the true end of speech (the last sample of the caller's file that is louder than -40 dBFS) to the first
 sample of the agent's voice that is louder than that, where the loudspeaker plays it. Three settings in one run:
@@ -118,7 +118,7 @@ def show(name: str, rows: list[dict[str, float]]) -> None:
 async def main() -> None:
     """Run every setting over the same turns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=30)
+    parser.add_argument("--turns", type=int, default=32)
     count = parser.parse_args().turns
     names = [json.loads(line)["file"] for line in (AUDIO / "turns.jsonl").read_text().splitlines()]
     files = [AUDIO / name for name in names[:count]]
