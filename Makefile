@@ -31,7 +31,7 @@ test: lint type ## everything that must hold: lint, types, tests, tidiness, the 
 	@echo "make test: lint, types and tests passed"
 
 bench: setup ## measure latency and CPU of the embedded default on this machine
-	@set -e; for each in bench/[a-z]*.py; do echo "== $$each"; $(BIN)/python "$$each"; done
+	@set -e; for each in $(basename $(notdir $(wildcard bench/[a-z]*.py))); do echo "== $$each"; $(BIN)/python -m "bench.$$each"; done
 
 lint: setup ## ruff: rules and layout
 	$(BIN)/ruff check $(CODE)
