@@ -8,9 +8,15 @@ import pytest
 
 from repartee.errors import ProtocolError
 from repartee.protocol import events as ev
-from repartee.protocol.config import RealtimeSession, TranscriptionSession
+from repartee.protocol.config import (
+    AudioInputConfig,
+    RealtimeSession,
+    ServerVad,
+    SessionAudio,
+    TranscriptionSession,
+)
 from repartee.protocol.flow import Flow
-from repartee.protocol.items import AudioPart, InputAudio, InputText, Message, OutputAudio
+from repartee.protocol.items import AudioPart, InputAudio, InputText, McpListTools, Message, OutputAudio
 from repartee.protocol.model import UNSET
 from repartee.protocol.responses import Response
 from repartee.protocol.tables import InputState, SessionState
@@ -20,6 +26,12 @@ AUDIO = ev.ResponseOutputAudioDelta(content_index=0, delta=bytes(4800), **WHERE)
 GROWING = Message(id="a", role="assistant", status="in_progress", content=[])
 COMPLETE = Message(id="a", role="assistant", status="completed", content=[OutputAudio(transcript="x")])
 USER = Message(id="u", role="user", content=[InputText(text="hi")])
+TURN_DETECTION = ev.SessionUpdated(
+    session=RealtimeSession(audio=SessionAudio(input=AudioInputConfig(turn_detection=ServerVad())))
+)
+FIRST_WORDS = ev.TranscriptionDelta(item_id="u", delta="x")
+LIST = ev.ConversationItemAdded(item=McpListTools(id="l", server_label="s", tools=[]))
+LISTING = ev.McpListToolsInProgress(item_id="l")
 ADDED = ev.ConversationItemAdded(item=USER)
 CREATED = ev.ResponseCreated(response=Response(id="r", conversation_id="c"))
 DONE = ev.ResponseDone(response=Response(id="r", conversation_id="c", status="completed"))
@@ -60,7 +72,15 @@ OUT_OF_ORDER: list[tuple[list[Any], Any, str]] = [
     ),
     ([ADDED], ev.InputAudioBufferCommitted(item_id="u"), "already exists"),
     ([ev.InputAudioBufferCommitted(item_id="v")], ADDED, "committed item v comes first"),
-    ([], ev.TranscriptionDelta(item_id="u", delta="x"), "Nobody has spoken"),
+    ([], ev.TranscriptionCompleted(item_id="u", transcript="x"), "Nobody has spoken"),
+    ([TURN_DETECTION], ev.TranscriptionDelta(item_id="u", delta="x"), "Nobody has spoken"),
+    ([FIRST_WORDS], ev.TranscriptionDelta(item_id="v", delta="x"), "Nobody has spoken"),
+    ([FIRST_WORDS], ev.InputAudioBufferCommitted(item_id="v"), "the input buffer's item is u"),
+    ([], ev.McpListToolsInProgress(item_id="l"), "no list of tools 'l'"),
+    ([LIST], ev.McpListToolsCompleted(item_id="l"), "completed is not possible"),
+    ([LIST, LISTING], ev.ConversationItemDone(item=LIST.item), "before its MCP server has answered"),
+    ([CREATED], ev.ResponseMcpCallInProgress(item_id="no", output_index=0), "has an item 'no'"),
+    ([CREATED], ev.OutputAudioBufferStarted(response_id="r"), "no audio to play"),
     ([], ev.OutputAudioBufferStopped(response_id="r"), "stopped is not possible"),
 ]
 

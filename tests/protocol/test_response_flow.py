@@ -85,5 +85,7 @@ def test_a_call_that_was_cut_off_needs_no_complete_arguments() -> None:
         McpCall(id="f", server_label="s", name="n", arguments="{"),
     ):
         found = OutputItem(item, 0)
-        assert found.parts == {0: PartState.ARGUMENTS}
+        assert found.parts == {
+            0: PartState.MCP_ARGUMENTS if isinstance(item, McpCall) else PartState.ARGUMENTS
+        }
         found.check_complete(item)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from repartee.errors import LocalProtocolError, RemoteProtocolError
+from repartee.errors import LocalProtocolError, RemoteProtocolError, UsageError
 from repartee.protocol import events as ev
 from repartee.protocol.codec import decode_client_event, encode
 from repartee.protocol.config import (
@@ -373,3 +373,12 @@ def test_kinds_of_sessions() -> None:
     assert isinstance(server.session or server.server.start()[0].session, TranscriptionSession)  # type: ignore[attr-defined]
     server = Connection(SERVER, session=TranslationSession(type="translation"))
     assert server.kind == "translation"
+
+
+def test_a_key_of_the_telephone_is_told_without_an_id() -> None:
+    wire = Wire()
+    wire.say(wire.server.server.dtmf("#", received_at=1_800_000_000))
+    event = wire.last(ev.DtmfEventReceived)
+    assert (event.event, event.received_at, event.event_id) == ("#", 1_800_000_000, UNSET)
+    with pytest.raises(UsageError, match="'12' is no key"):
+        wire.server.server.dtmf("12", received_at=0)

@@ -11,11 +11,13 @@ from repartee.protocol.events import ClientEvent, ServerEvent
 from repartee.protocol.tables import (
     INPUT_TABLE,
     ITEM_TABLE,
+    MCP_LIST_TABLE,
     PART_TABLE,
     PLAYBACK_TABLE,
     SESSION_TABLE,
     InputState,
     ItemState,
+    McpListState,
     PartState,
     PlaybackState,
     SessionState,
@@ -27,7 +29,13 @@ TABLES: list[tuple[Any, Any, set[Any], set[Any]]] = [
     (SESSION_TABLE, SessionState, {SessionState.CONNECTING}, {SessionState.CLOSED}),
     (INPUT_TABLE, InputState, {InputState.IDLE}, set()),
     (ITEM_TABLE, ItemState, {ItemState.OPEN}, {ItemState.DONE}),
-    (PART_TABLE, PartState, {PartState.TEXT, PartState.AUDIO, PartState.ARGUMENTS}, {PartState.DONE}),
+    (
+        PART_TABLE,
+        PartState,
+        {PartState.TEXT, PartState.AUDIO, PartState.ARGUMENTS, PartState.MCP_ARGUMENTS},
+        {PartState.DONE},
+    ),
+    (MCP_LIST_TABLE, McpListState, {McpListState.ADDED}, {McpListState.ENDED}),
     (PLAYBACK_TABLE, PlaybackState, {PlaybackState.IDLE}, set()),
 ]
 

@@ -112,7 +112,11 @@ class Wire:
         assert set(one.responses) == set(other.responses)
         assert self.client.active_response_id == self.server.active_response_id
         assert (one.input_state, one.input_item_id) == (other.input_state, other.input_item_id)
-        assert (one.playback, one.has_spoken) == (other.playback, other.has_spoken)
+        assert (one.playback.state, one.playback.response_id) == (
+            other.playback.state,
+            other.playback.response_id,
+        )
+        assert (one.mcp_lists.states, one.has_spoken) == (other.mcp_lists.states, other.has_spoken)
         assert one.session_state == other.session_state
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from repartee.errors import ProtocolError
 from repartee.protocol.server_events import Error, ErrorDetails
 
-__all__ = ["CLOSE_EXPIRED", "Close", "Fault", "error_event"]
+__all__ = ["CLOSE_EXPIRED", "CLOSE_NORMAL", "Close", "Fault", "error_event"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ def error_event(
     )
 
 
+CLOSE_NORMAL: Final = Close(1000)
 CLOSE_EXPIRED: Final = Close(1001, "Your session hit the maximum duration of 60 minutes.")
 
 

@@ -19,16 +19,16 @@ from repartee.protocol.config import SessionConfig
 from repartee.protocol.conversation import ROOT, Conversation
 from repartee.protocol.faults import DUPLICATE_ITEM, SESSION_OVER
 from repartee.protocol.items import AudioPart, id_of
+from repartee.protocol.mcp_flow import MCP_LIST_EVENTS, McpLists
 from repartee.protocol.model import UNSET, UnsetType
+from repartee.protocol.playback_flow import PLAYBACK_EVENTS, PlaybackFlow
 from repartee.protocol.response_flow import RESPONSE_EVENTS, ResponseFlow, illegal
-from repartee.protocol.sessions import SessionKind, bytes_per_ms, kind_of, output_of
+from repartee.protocol.sessions import SessionKind, bytes_per_ms, kind_of, output_of, turn_detection_of
 from repartee.protocol.tables import (
     INPUT_TABLE,
-    PLAYBACK_TABLE,
     SESSION_TABLE,
     InputState,
     PartState,
-    PlaybackState,
     SessionState,
     step,
 )
@@ -65,10 +65,11 @@ class Flow:
         self.conversation = Conversation(audio_bytes_max=audio_bytes_max)
         self.input_state = InputState.IDLE
         self.input_item_id: str | None = None
-        """Of the user message to come, from ``speech_started`` (or the commit) until it is there."""
-        self.playback = PlaybackState.IDLE
-        self.playing_id: str | None = None
-        """The response that the server plays."""
+        """Of the user message to come, from ``speech_started``, its first words or the commit until it is there."""
+        self.playback = PlaybackFlow()
+        """What the server plays (WebRTC, SIP)."""
+        self.mcp_lists = McpLists()
+        """Those that are being made."""
         self.responses: dict[str, ResponseFlow] = {}
         """Those in progress, by id."""
         self.active: ResponseFlow | None = None
@@ -184,8 +185,27 @@ class Flow:
         self.input_item_id = getattr(event, "item_id", None)  # cleared: none
 
     def _check_transcription(self, event: Any) -> None:
-        if event.item_id != self.input_item_id and event.item_id not in self.conversation:
+        if event.item_id == self.input_item_id or event.item_id in self.conversation:
+            return
+        if not self._begins_item(event):
             raise illegal(f"Nobody has spoken in an item {event.item_id!r}.", "item_id")
+
+    def _begins_item(self, event: Any) -> bool:
+        """Whether words are the first that is told of a message.
+
+        Where nobody detects turns, a streaming transcription tells words before the commit, and nothing else has named
+        the item yet (G8). With turn detection on, ``speech_started`` comes first (G2).
+        """
+        return (
+            isinstance(event, ev.TranscriptionDelta)
+            and self.input_item_id is None
+            and event.item_id not in self.conversation
+            and turn_detection_of(self.session) is None
+        )
+
+    def _apply_words(self, event: ev.TranscriptionDelta) -> None:
+        if self._begins_item(event):
+            self.input_item_id = event.item_id
 
     def _apply_transcript(self, event: ev.TranscriptionCompleted) -> None:
         index = event.content_index if isinstance(event.content_index, int) else 0
@@ -215,6 +235,7 @@ class Flow:
         if place is not UNSET and place != ROOT and place not in self.conversation:
             place = UNSET
         self.conversation.insert(event.item, place)
+        self.mcp_lists.added(event.item)
         self.at_root.discard(item_id)
         if item_id == self.input_item_id and self.input_state is InputState.COMMITTED:
             self.input_state, self.input_item_id = InputState.IDLE, None
@@ -229,6 +250,7 @@ class Flow:
             raise illegal(f"Item {item_id!r} was never added.", "item.id")
         if entry is not None and entry.done:
             raise illegal(f"Item {item_id!r} is done already.", "item.id")
+        self.mcp_lists.check_done(item_id)
 
     def _apply_done(self, event: ev.ConversationItemDone) -> None:
         item_id = id_of(event.item)
@@ -241,6 +263,7 @@ class Flow:
             self.conversation.insert(event.item)
         if item_id in self.conversation:  # it may have been deleted while it grew
             self.conversation.finish(event.item)
+        self.mcp_lists.gone(item_id)
 
     def _apply_created(self, event: ev.ConversationItemCreated) -> None:
         self._apply_added(ev.ConversationItemAdded(previous_item_id=event.previous_item_id, item=event.item))
@@ -262,6 +285,7 @@ class Flow:
     def _apply_deleted(self, event: ev.ConversationItemDeleted) -> None:
         if event.item_id in self.conversation:
             self.conversation.delete(event.item_id)
+        self.mcp_lists.gone(event.item_id)
 
     # --------------------------------------------------------------------------------------------------- responses
 
@@ -270,6 +294,11 @@ class Flow:
         return self.active if self.active is not None and item_id in self.active.items else None
 
     def _response_of(self, event: Any) -> ResponseFlow:
+        if isinstance(event, _MCP_CALL_EVENTS):  # they don't name their response
+            for each in self.responses.values():
+                if event.item_id in each.items:
+                    return each
+            raise illegal(f"No response in progress has an item {event.item_id!r}.", "item_id")
         response_id = event.response.id if isinstance(event, ev.ResponseDone) else event.response_id
         found = self.responses.get(response_id) if isinstance(response_id, str) else None
         if found is None:
@@ -315,15 +344,6 @@ class Flow:
     def _count_audio(self, flow: ResponseFlow, item_id: str, content_index: int, audio: bytes) -> None:
         self.conversation.add_audio(item_id, content_index, audio, bytes_per_ms=flow.bytes_per_ms)
 
-    # ---------------------------------------------------------------------------------------------------- playback
-
-    def _check_playback(self, event: Any) -> None:
-        step(PLAYBACK_TABLE, self.playback, event.__struct_config__.tag)
-
-    def _apply_playback(self, event: Any) -> None:
-        self.playback = PLAYBACK_TABLE.get((self.playback, event.__struct_config__.tag), self.playback)
-        self.playing_id = event.response_id if self.playback is PlaybackState.PLAYING else None
-
 
 _INPUT_EVENTS: Final = (
     ev.InputAudioBufferCleared,
@@ -332,10 +352,10 @@ _INPUT_EVENTS: Final = (
     ev.InputAudioBufferSpeechStopped,
     ev.InputAudioBufferTimeoutTriggered,
 )
-_PLAYBACK_EVENTS: Final = (
-    ev.OutputAudioBufferStarted,
-    ev.OutputAudioBufferStopped,
-    ev.OutputAudioBufferCleared,
+_MCP_CALL_EVENTS: Final = (
+    ev.ResponseMcpCallCompleted,
+    ev.ResponseMcpCallFailed,
+    ev.ResponseMcpCallInProgress,
 )
 _TRANSCRIPTION_EVENTS: Final = (
     ev.TranscriptionDelta,
@@ -352,7 +372,8 @@ _CHECKS: Final[dict[type[Any], Callable[[Flow, Any], None]]] = {
     ev.ConversationItemDeleted: Flow._check_known_item,
     ev.ResponseCreated: Flow._check_response_created,
     **dict.fromkeys(_INPUT_EVENTS, Flow._check_input),
-    **dict.fromkeys(_PLAYBACK_EVENTS, Flow._check_playback),
+    **dict.fromkeys(PLAYBACK_EVENTS, lambda flow, event: flow.playback.check(event, flow.responses)),
+    **dict.fromkeys(MCP_LIST_EVENTS, lambda flow, event: flow.mcp_lists.check(event)),
     **dict.fromkeys(_TRANSCRIPTION_EVENTS, Flow._check_transcription),
 }
 _APPLIES: Final[dict[type[Any], Callable[[Flow, Any], None]]] = {
@@ -367,6 +388,8 @@ _APPLIES: Final[dict[type[Any], Callable[[Flow, Any], None]]] = {
     ev.ConversationItemDeleted: Flow._apply_deleted,
     ev.ResponseCreated: Flow._apply_response_created,
     ev.TranscriptionCompleted: Flow._apply_transcript,
+    ev.TranscriptionDelta: Flow._apply_words,
     **dict.fromkeys(_INPUT_EVENTS, Flow._apply_input),
-    **dict.fromkeys(_PLAYBACK_EVENTS, Flow._apply_playback),
+    **dict.fromkeys(PLAYBACK_EVENTS, lambda flow, event: flow.playback.apply(event)),
+    **dict.fromkeys(MCP_LIST_EVENTS, lambda flow, event: flow.mcp_lists.apply(event)),
 }

@@ -102,6 +102,23 @@ class ItemWriter:
 
     # ----------------------------------------------------------------------------------------------- transcription
 
+    def transcript_started(self, delta: str) -> list[ev.ServerEvent]:
+        """The caller's first words, before anything else tells of the message; then `transcript_delta`, `commit`.
+
+        So it is where nobody detects turns and the transcription streams: the client hears the words before it
+        commits, and may decide by them. Nothing happens if the message is there already, or is another.
+
+        Args:
+            delta: the words.
+
+        Raises:
+            LocalProtocolError: the session's turn detection is on: `speech_started` comes first.
+        """
+        flow = self._outlet.flow
+        if flow.input_item_id is not None or self.item_id in flow.conversation:
+            return self.transcript_delta(delta)
+        return self._outlet.emit(ev.TranscriptionDelta(item_id=self.item_id, content_index=0, delta=delta))
+
     def transcript_delta(self, delta: str) -> list[ev.ServerEvent]:
         """More of the caller's words."""
         return self._transcribe(ev.TranscriptionDelta, delta=delta)

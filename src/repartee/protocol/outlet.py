@@ -9,7 +9,7 @@ from repartee.errors import LocalProtocolError, ProtocolError
 from repartee.protocol.flow import Flow
 from repartee.protocol.items import FunctionCall, InputAudio, Item, Message, OutputAudio
 from repartee.protocol.model import UNSET, Model, replace
-from repartee.protocol.server_events import ServerEvent
+from repartee.protocol.server_events import DtmfEventReceived, ServerEvent
 
 __all__ = ["NewId", "Outlet", "counted_ids", "normalised"]
 
@@ -49,14 +49,16 @@ class Outlet:
         """Make events the next ones of this connection.
 
         Returns:
-            The same events, each with an ``event_id``, to be written in this order.
+            The same events, each with an ``event_id`` (the types give none to a key that was pressed), to be written in
+            this order.
 
         Raises:
             LocalProtocolError: one is out of order. It was not taken in, nor were those behind it.
         """
         made: list[ServerEvent] = []
         for event in events:
-            if isinstance(event, Model) and getattr(event, "event_id", UNSET) in (UNSET, None):
+            named = getattr(event, "event_id", UNSET) not in (UNSET, None)
+            if isinstance(event, Model) and not named and not isinstance(event, DtmfEventReceived):
                 event = replace(event, event_id=self.new_id("event"))
             try:
                 self.flow.observe(event)

@@ -6,7 +6,7 @@ an item that was just created may be referred to, one that was just deleted may 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from repartee.protocol import events as ev
@@ -29,7 +29,7 @@ from repartee.protocol.faults import (
     UNSUPPORTED_TYPE,
 )
 from repartee.protocol.flow import Flow
-from repartee.protocol.items import id_of
+from repartee.protocol.items import Item, McpApprovalRequest, McpApprovalResponse, id_of
 from repartee.protocol.limits import COMMIT_MIN_MS, check_values
 from repartee.protocol.model import UNSET, given
 from repartee.protocol.sessions import (
@@ -42,11 +42,12 @@ from repartee.protocol.sessions import (
 )
 from repartee.protocol.tables import SessionState
 
-__all__ = ["Requests", "check_allowed", "check_update", "is_out_of_band"]
+__all__ = ["Requests", "check_allowed", "check_approval", "check_update", "is_out_of_band"]
 
 PENDING_MAX: Final = 1024
 """Requests that are remembered until they are answered; beyond, the oldest are forgotten."""
 
+_APPROVAL: Final = "item.approval_request_id"
 _TRANSLATION: Final = frozenset({"session.update", "session.input_audio_buffer.append", "session.close"})
 _REALTIME: Final = frozenset(ev.ClientEvent.members) - {"session.input_audio_buffer.append", "session.close"}
 ALLOWED: Final[dict[SessionKind, frozenset[str]]] = {
@@ -95,6 +96,30 @@ def check_update(update: ev.SessionUpdate, flow: Flow) -> None:
         name = voice if isinstance(voice, str) else getattr(voice, "id", None)
         if name != output_of(session).voice:
             raise CANNOT_UPDATE_VOICE.error()
+
+
+def check_approval(answer: Item, items: Iterable[Item]) -> None:
+    """Whether an item, if it approves (or not) of an MCP call, answers a request that is there, for the first time.
+
+    Args:
+        answer: what a client creates; other kinds are let be.
+        items: of the conversation.
+
+    Raises:
+        ProtocolError: it doesn't.
+    """
+    if not isinstance(answer, McpApprovalResponse):
+        return
+    asked = False
+    for item in items:
+        asked = asked or (isinstance(item, McpApprovalRequest) and item.id == answer.approval_request_id)
+        if isinstance(item, McpApprovalResponse) and item.approval_request_id == answer.approval_request_id:
+            raise INVALID_VALUE.error(
+                param=_APPROVAL, detail=f"{item.approval_request_id!r} was answered before"
+            )
+    if not asked:
+        wanted = answer.approval_request_id
+        raise INVALID_VALUE.error(param=_APPROVAL, detail=f"no approval was asked for with the id {wanted!r}")
 
 
 def is_out_of_band(event: ev.ResponseCreate) -> bool:
@@ -201,6 +226,8 @@ class Requests:
             raise DUPLICATE_ITEM.error(item_id=item_id)
         if isinstance(previous, str) and previous != ROOT and self._complete and not self._has(previous):
             raise INVALID_PREVIOUS.error(item_id=previous)
+        if self._complete:
+            check_approval(event.item, self._items())
 
     def _check_truncate(self, event: ev.ConversationItemTruncate) -> None:
         if not self._may_name(event.item_id):
@@ -251,6 +278,13 @@ class Requests:
             elif isinstance(request, ev.ConversationItemDelete) and request.item_id == item_id:
                 there = False
         return there
+
+    def _items(self) -> Iterator[Item]:
+        """Those that will be there then, in no order."""
+        coming = [request.item for request in self.pending_of(ev.ConversationItemCreate)]
+        for item in (*self._flow.conversation, *coming):
+            if self._has(id_of(item) or ""):
+                yield item
 
     def _is_deleted(self, item_id: str) -> bool:
         return any(request.item_id == item_id for request in self.pending_of(ev.ConversationItemDelete))

@@ -15,6 +15,9 @@ from repartee.protocol.response_events import (
     ResponseFunctionCallArgumentsDone,
     ResponseMcpCallArgumentsDelta,
     ResponseMcpCallArgumentsDone,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+    ResponseMcpCallInProgress,
     ResponseOutputAudioDelta,
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,
@@ -56,18 +59,25 @@ class OutputItem:
         self.output_index = output_index
         self.state = ItemState.OPEN
         self.parts: dict[int, PartState] = {}
-        """Content index → how far it is; a call's arguments are 0."""
-        if isinstance(item, FunctionCall | McpCall):
+        """Content index → how far it is; a call is 0."""
+        if isinstance(item, FunctionCall):
             self.parts[0] = PartState.ARGUMENTS
+        elif isinstance(item, McpCall):
+            self.parts[0] = PartState.MCP_ARGUMENTS
 
     def check_complete(self, ended: Item) -> None:
         """Whether the item may end as it is told; raises `ProtocolError` if a part is still open.
 
-        A call that was cut off ends without its arguments being done: clients run the function on that event.
+        A call that was cut off ends without its arguments being done: clients run the function on that event. An MCP
+        call, which has no status, ends with an error then; once it runs it must have failed before.
         """
-        cut_off = isinstance(ended, McpCall) or getattr(ended, "status", None) == "incomplete"
+        cut: tuple[PartState, ...] = ()
+        if isinstance(ended, McpCall):
+            cut = (PartState.MCP_ARGUMENTS, PartState.CALLED)
+        elif getattr(ended, "status", None) == "incomplete":
+            cut = (PartState.ARGUMENTS,)
         for content_index, state in self.parts.items():
-            if state is not PartState.DONE and not (cut_off and state is PartState.ARGUMENTS):
+            if state is not PartState.DONE and state not in cut:
                 raise illegal(
                     f"Item {id_of(self.item)} ends while its part {content_index} is {state.value!r}."
                 )
@@ -87,6 +97,8 @@ class ResponseFlow:
         self.in_conversation = in_conversation
         self.bytes_per_ms = bytes_per_ms
         self.items: dict[str, OutputItem] = {}
+        self.has_audio = False
+        """Whether there is something to play."""
 
     def check(self, event: Any) -> None:
         """Whether an event of this response may come now.
@@ -173,9 +185,9 @@ class ResponseFlow:
     def _apply_part_added(self, event: ResponseContentPartAdded) -> None:
         found = self.items.get(event.item_id)
         if found is not None:
-            found.parts[event.content_index] = (
-                PartState.TEXT if isinstance(event.part, TextPart) else PartState.AUDIO
-            )
+            has_audio = not isinstance(event.part, TextPart)
+            found.parts[event.content_index] = PartState.AUDIO if has_audio else PartState.TEXT
+            self.has_audio = self.has_audio or has_audio
 
     def _check_content(self, event: Any) -> None:
         found = self._item(event.item_id)
@@ -200,6 +212,9 @@ _CONTENT: Final = (
     ResponseFunctionCallArgumentsDone,
     ResponseMcpCallArgumentsDelta,
     ResponseMcpCallArgumentsDone,
+    ResponseMcpCallCompleted,
+    ResponseMcpCallFailed,
+    ResponseMcpCallInProgress,
     ResponseOutputAudioDelta,
     ResponseOutputAudioDone,
     ResponseOutputAudioTranscriptDelta,

@@ -12,16 +12,9 @@ from typing import Any, Final
 from repartee.errors import StateError
 from repartee.protocol import events as ev
 from repartee.protocol.config import AudioOutputConfig, VoiceId
-from repartee.protocol.items import (
-    AudioPart,
-    ContentPart,
-    FunctionCall,
-    Message,
-    OutputAudio,
-    OutputText,
-    TextPart,
-)
-from repartee.protocol.model import UNSET, Maybe, Model, given, replace
+from repartee.protocol.items import AudioPart, ContentPart, FunctionCall, Message, TextPart
+from repartee.protocol.mcp_writer import McpCallWriter
+from repartee.protocol.model import UNSET, Maybe, given
 from repartee.protocol.outlet import Outlet
 from repartee.protocol.responses import (
     Response,
@@ -41,20 +34,10 @@ DEFAULT_RATE_LIMITS: Final = (
 """What a server without limits tells after each response, because the service does."""
 
 
-class _Open:
-    """An item that is being written."""
-
-    __slots__ = ("index", "item", "text")
-
-    def __init__(self, item: Message | FunctionCall, index: int) -> None:
-        self.item = item
-        self.index = index
-        self.text: list[str] = []
-        """Its text, transcript or arguments so far."""
-
-
-class ResponseWriter:
+class ResponseWriter(McpCallWriter):
     """Writes one response. Made by a server's `Connection` (`respond`, `next_response`).
+
+    Calls that the server runs itself: `McpCallWriter`.
 
     Args:
         outlet: where its events go.
@@ -71,23 +54,21 @@ class ResponseWriter:
         on_done: Callable[[ResponseWriter], list[ev.ServerEvent]],
         rate_limits: Sequence[ev.RateLimit] = DEFAULT_RATE_LIMITS,
     ) -> None:
-        self._outlet = outlet
-        self._on_done = on_done
-        self._rate_limits = rate_limits
-        self._open: dict[str, _Open] = {}
-        self._output: list[Message | FunctionCall] = []
-        self.params = params or ResponseParams()
-        """What the client asked for; empty if nothing in particular."""
-        self.id = outlet.new_id("resp")
-        self.in_conversation = self.params.conversation != "none"
-        self.finished = False
-        """Whether ``response.done`` was sent: nothing more will be."""
+        params = params or ResponseParams()
         session = outlet.flow.session
         modalities = given(
-            self.params.output_modalities, given(getattr(session, "output_modalities", UNSET), ["audio"])
+            params.output_modalities, given(getattr(session, "output_modalities", UNSET), ["audio"])
         )
-        self.modality = "text" if modalities == ["text"] else "audio"
-        """``audio`` or ``text``, as the client or the session wants it."""
+        super().__init__(
+            outlet,
+            outlet.new_id("resp"),
+            in_conversation=params.conversation != "none",
+            modality="text" if modalities == ["text"] else "audio",
+        )
+        self._on_done = on_done
+        self._rate_limits = rate_limits
+        self.params = params
+        """What the client asked for; empty if nothing in particular."""
         self._status: dict[str, Any] = {
             "object": "realtime.response",
             "id": self.id,
@@ -166,7 +147,7 @@ class ResponseWriter:
 
     def end_message(self, item_id: str | None = None) -> list[ev.ServerEvent]:
         """The message is complete."""
-        return [] if self.finished else self._end(self._current(Message, item_id), "completed")
+        return [] if self.finished else self._end(self._current(Message, item_id))
 
     def _require(self, modality: str) -> None:
         if self.modality != modality:
@@ -223,7 +204,7 @@ class ResponseWriter:
 
     def end_call(self, item_id: str | None = None) -> list[ev.ServerEvent]:
         """The call's arguments are complete: the client may run the function."""
-        return [] if self.finished else self._end(self._current(FunctionCall, item_id), "completed")
+        return [] if self.finished else self._end(self._current(FunctionCall, item_id))
 
     # ------------------------------------------------------------------------------------------------------ the end
 
@@ -267,71 +248,3 @@ class ResponseWriter:
             reason: ``client_cancelled``, or ``turn_detected``: the caller speaks.
         """
         return self.finish("cancelled", reason=reason)
-
-    # ---------------------------------------------------------------------------------------------------- in common
-
-    def _where(self, item_id: str, content_index: int | None = None) -> dict[str, Any]:
-        where = {"response_id": self.id, "item_id": item_id, "output_index": self._open[item_id].index}
-        return where if content_index is None else {**where, "content_index": content_index}
-
-    def _current(self, kind: type[Message] | type[FunctionCall], item_id: str | None) -> _Open:
-        for each in reversed(self._open.values()):
-            if isinstance(each.item, kind) and item_id in (None, each.item.id):
-                return each
-        raise StateError(f"response {self.id} has no open {kind.__name__} {item_id or ''}: begin one first")
-
-    def _begin(self, item: Message | FunctionCall) -> list[ev.ServerEvent]:
-        index = len(self._output)
-        self._output.append(item)
-        self._open[str(item.id)] = _Open(item, index)
-        made = self._outlet.emit(
-            ev.ResponseOutputItemAdded(response_id=self.id, output_index=index, item=item)
-        )
-        if self.in_conversation:
-            ids = self._outlet.flow.conversation.ids
-            previous = ids[-1] if ids else None
-            made += self._outlet.emit(ev.ConversationItemAdded(previous_item_id=previous, item=item))
-        return made
-
-    def _end(self, found: _Open, status: str) -> list[ev.ServerEvent]:
-        text = "".join(found.text)
-        item_id = str(found.item.id)
-        item: Message | FunctionCall
-        if isinstance(found.item, Message):
-            made = self._end_part(item_id, text)
-            part: ContentPart = (
-                OutputText(text=text) if self.modality == "text" else OutputAudio(transcript=text)
-            )
-            item = replace(found.item, status=status, content=[part])
-        else:
-            made = []
-            item = replace(found.item, status=status, arguments=text)
-            if status == "completed":
-                made = self._outlet.emit(
-                    ev.ResponseFunctionCallArgumentsDone(
-                        call_id=str(item.call_id), name=item.name, arguments=text, **self._where(item_id)
-                    )
-                )
-        conversation = self._outlet.flow.conversation
-        if self.in_conversation:
-            previous = conversation.previous_of(item_id) if item_id in conversation else None
-            made += self._outlet.emit(ev.ConversationItemDone(previous_item_id=previous, item=item))
-        self._output[found.index] = item
-        del self._open[item_id]
-        return made + self._outlet.emit(
-            ev.ResponseOutputItemDone(response_id=self.id, output_index=found.index, item=item)
-        )
-
-    def _end_part(self, item_id: str, text: str) -> list[ev.ServerEvent]:
-        where = self._where(item_id, 0)
-        ends: list[Model]
-        if self.modality == "text":
-            ends = [ev.ResponseOutputTextDone(text=text, **where)]
-            part: ContentPart = TextPart(text=text)
-        else:
-            ends = [
-                ev.ResponseOutputAudioDone(**where),
-                ev.ResponseOutputAudioTranscriptDone(transcript=text, **where),
-            ]
-            part = AudioPart(transcript=text)
-        return self._outlet.emit(*ends, ev.ResponseContentPartDone(part=part, **where))

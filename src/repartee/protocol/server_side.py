@@ -10,7 +10,7 @@ import collections
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from repartee.errors import ProtocolError
+from repartee.errors import ProtocolError, UsageError
 from repartee.protocol import events as ev
 from repartee.protocol.config import SessionConfig, TranslationSession
 from repartee.protocol.conversation import ROOT
@@ -18,6 +18,7 @@ from repartee.protocol.faults import (
     ALREADY_ACTIVE,
     CANCEL_NOT_ACTIVE,
     CLOSE_EXPIRED,
+    CLOSE_NORMAL,
     COMMIT_EMPTY,
     INVALID_VALUE,
     MISSING_PARAMETER,
@@ -32,18 +33,22 @@ from repartee.protocol.faults import (
 from repartee.protocol.item_writer import ItemWriter
 from repartee.protocol.items import FunctionCallOutput, InputAudio, ItemReference, Message, OutputAudio, id_of
 from repartee.protocol.limits import COMMIT_MIN_MS
+from repartee.protocol.mcp_writer import McpListWriter
 from repartee.protocol.model import UNSET, Model, given, unknown_fields
 from repartee.protocol.outlet import Outlet, normalised
-from repartee.protocol.requests import check_allowed, check_update, is_out_of_band
+from repartee.protocol.playback_writer import PlaybackWriter
+from repartee.protocol.requests import check_allowed, check_approval, check_update, is_out_of_band
 from repartee.protocol.response_writer import DEFAULT_RATE_LIMITS, ResponseWriter
 from repartee.protocol.responses import ResponseParams
 from repartee.protocol.sessions import bytes_per_ms, input_of, merge, output_of, turn_detection_of
 from repartee.protocol.tables import SessionState
+from repartee.protocol.translation_writer import TranslationWriter
 
 __all__ = ["ServerSide"]
 
 RESPONSES_MAX: Final = 64
 """Responses in progress at a time, those out of band included; more are refused."""
+DTMF_KEYS: Final = frozenset("0123456789*#ABCD")
 HELD_MAX: Final = 256
 """Tool outputs that wait for their response; more don't wait."""
 
@@ -72,6 +77,10 @@ class ServerSide:
         self._refuse_unknown_fields = refuse_unknown_fields
         self._rate_limits = rate_limits
         self._writers: dict[str, ResponseWriter] = {}
+        self.playback = PlaybackWriter(outlet)
+        """What the server plays, if it has the sound (WebRTC, SIP)."""
+        self.translation = TranslationWriter(outlet, self._translation_closed)
+        """What a translation session says."""
         self._begun: collections.deque[ResponseWriter] = collections.deque()  # bounded by RESPONSES_MAX
         self._held: list[Any] = []
         """Tool outputs that came before their response was done, and what refers to them."""
@@ -140,10 +149,11 @@ class ServerSide:
         return None
 
     def interrupt(self, reason: str = "turn_detected") -> list[ev.ServerEvent]:
-        """Cut off the response in the conversation, if there is one."""
+        """Cut off the response in the conversation, and what is played of one, if there is any."""
         active = self._flow.active
         writer = self._writers.get(active.id) if active is not None else None
-        return [] if writer is None else writer.cancel(reason)
+        made = [] if writer is None else writer.cancel(reason)
+        return made + self.playback.cleared()
 
     def user_item(self, item_id: str | None = None) -> ItemWriter:
         """A writer for what the caller says.
@@ -157,6 +167,32 @@ class ServerSide:
             on_speech=self._speech_began,
             on_commit=self._committed,
         )
+
+    def list_mcp_tools(
+        self, server_label: str, *, item_id: str | None = None
+    ) -> tuple[McpListWriter, list[ev.ServerEvent]]:
+        """Tell that an MCP server is asked for its tools.
+
+        Args:
+            server_label: of the MCP server.
+            item_id: of the item. Default: a new one.
+
+        Returns:
+            Its writer, and the events to send.
+        """
+        writer = McpListWriter(self._outlet, server_label, item_id or self._outlet.new_id("item"))
+        return writer, writer.begin()
+
+    def dtmf(self, key: str, *, received_at: int) -> list[ev.ServerEvent]:
+        """The caller pressed a key of the telephone.
+
+        Args:
+            key: ``0``–``9``, ``*``, ``#``, ``A``–``D``.
+            received_at: in seconds of Unix time.
+        """
+        if key not in DTMF_KEYS:
+            raise UsageError(f"{key!r} is no key of a telephone; right are {' '.join(sorted(DTMF_KEYS))}")
+        return self._outlet.emit(ev.DtmfEventReceived(event=key, received_at=received_at))
 
     def _speech_began(self) -> list[ev.ServerEvent]:
         detection = turn_detection_of(self._flow.session)
@@ -175,6 +211,9 @@ class ServerSide:
         writer, made = self.respond(params)
         self._begun.append(writer)
         return made
+
+    def _translation_closed(self) -> None:
+        self.close = CLOSE_NORMAL
 
     def _response_done(self, writer: ResponseWriter) -> list[ev.ServerEvent]:
         del self._writers[writer.id]
@@ -222,8 +261,7 @@ class ServerSide:
         return self._outlet.emit(ev.InputAudioBufferCleared())
 
     def _answer_silence(self, event: ev.OutputAudioBufferClear) -> list[ev.ServerEvent]:
-        playing = self._flow.playing_id
-        return [] if playing is None else self._outlet.emit(ev.OutputAudioBufferCleared(response_id=playing))
+        return self.playback.cleared()
 
     def _answer_create(self, event: ev.ConversationItemCreate) -> list[ev.ServerEvent]:
         item_id, previous = id_of(event.item), event.previous_item_id
@@ -233,6 +271,7 @@ class ServerSide:
             return []
         conversation = self._flow.conversation
         conversation.check_insert(item_id, previous)
+        check_approval(event.item, conversation)
         item = normalised(event.item, item_id or self._outlet.new_id("item"))
         new_id = str(id_of(item))
         if isinstance(previous, str) and previous != ROOT:

@@ -2,8 +2,9 @@
 
 *Theory of operation.* The server drives: its events change the state, at the server when it sends them, at the client
 when they arrive, by these same tables. So the two ends of a connection hold the same state, one message apart. Five
-things change independently and have a table each: the session, the input buffer, an output item, a content part, and
-the playback that a server owns (WebRTC, SIP). What joins them stands in `repartee.protocol.flow`.
+things change independently and have a table each: the session, the input buffer, an output item, a content part (or a
+call), and the playback that a server owns (WebRTC, SIP); so has the list of an MCP server's tools. What joins them
+stands in `repartee.protocol.flow`.
 
 A client's events are requests. They change nothing until the server answers, with one of these or with an error.
 
@@ -12,6 +13,11 @@ The recorded order of one spoken turn, as the tables have it::
     input:   IDLE –speech_started→ SPEAKING –speech_stopped→ STOPPED –committed→ COMMITTED –item added→ IDLE
     item:    output_item.added → OPEN –conversation.item.done→ SETTLED –output_item.done→ (gone)
     part:    content_part.added → AUDIO –audio.done→ AUDIO_ENDED –transcript.done→ ENDED –content_part.done→ (gone)
+
+and of what the server does itself with MCP servers::
+
+    list:    item added → ADDED –in_progress→ LISTING –completed→ ENDED –conversation.item.done→ (gone)
+    call:    output_item.added → MCP_ARGUMENTS –arguments.done→ CALLED –in_progress→ RUNNING –completed→ DONE
 """
 
 from __future__ import annotations
@@ -24,11 +30,13 @@ from repartee.errors import ProtocolError
 __all__ = [
     "INPUT_TABLE",
     "ITEM_TABLE",
+    "MCP_LIST_TABLE",
     "PART_TABLE",
     "PLAYBACK_TABLE",
     "SESSION_TABLE",
     "InputState",
     "ItemState",
+    "McpListState",
     "PartState",
     "PlaybackState",
     "SessionState",
@@ -87,11 +95,28 @@ class PartState(enum.Enum):
     TRANSCRIPT_ENDED = "transcript ended"
     """The transcript is complete; the audio is not."""
     ARGUMENTS = "arguments"
-    """A call's arguments come."""
+    """A function call's arguments come."""
+    MCP_ARGUMENTS = "MCP arguments"
+    """An MCP call's arguments come."""
+    CALLED = "called"
+    """An MCP call's arguments are complete; the server has yet to run it."""
+    RUNNING = "running"
+    """The server runs the MCP call; that may take long."""
     ENDED = "ended"
     """All its content is there."""
     DONE = "done"
     """And it was said so."""
+
+
+class McpListState(enum.Enum):
+    """The list of an MCP server's tools."""
+
+    ADDED = "added"
+    """Its item is there, empty."""
+    LISTING = "listing"
+    """The MCP server is asked."""
+    ENDED = "ended"
+    """It answered, or failed; the complete item follows."""
 
 
 class PlaybackState(enum.Enum):
@@ -157,8 +182,17 @@ PART_TABLE: Final[dict[tuple[PartState, str], PartState]] = {
     (PartState.ENDED, "response.content_part.done"): PartState.DONE,
     (PartState.ARGUMENTS, "response.function_call_arguments.delta"): PartState.ARGUMENTS,
     (PartState.ARGUMENTS, "response.function_call_arguments.done"): PartState.DONE,
-    (PartState.ARGUMENTS, "response.mcp_call_arguments.delta"): PartState.ARGUMENTS,
-    (PartState.ARGUMENTS, "response.mcp_call_arguments.done"): PartState.DONE,
+    (PartState.MCP_ARGUMENTS, "response.mcp_call_arguments.delta"): PartState.MCP_ARGUMENTS,
+    (PartState.MCP_ARGUMENTS, "response.mcp_call_arguments.done"): PartState.CALLED,
+    (PartState.CALLED, "response.mcp_call.in_progress"): PartState.RUNNING,
+    (PartState.RUNNING, "response.mcp_call.completed"): PartState.DONE,
+    (PartState.RUNNING, "response.mcp_call.failed"): PartState.DONE,
+}
+
+MCP_LIST_TABLE: Final[dict[tuple[McpListState, str], McpListState]] = {
+    (McpListState.ADDED, "mcp_list_tools.in_progress"): McpListState.LISTING,
+    (McpListState.LISTING, "mcp_list_tools.completed"): McpListState.ENDED,
+    (McpListState.LISTING, "mcp_list_tools.failed"): McpListState.ENDED,
 }
 
 PLAYBACK_TABLE: Final[dict[tuple[PlaybackState, str], PlaybackState]] = {

@@ -343,8 +343,8 @@ class ServedConnection:
         for word in words[self._ears.told :]:
             if self._item is None:
                 self._item = self.protocol.server.user_item()
-                self.protocol.flow.input_item_id = self._item.item_id
-            self.say(self._item.transcript_delta(f" {word}" if self._ears.told else word))
+            text = f" {word}" if self._ears.told else word
+            self.say(self._item.transcript_started(text) if manual else self._item.transcript_delta(text))
             self._ears.told += 1
 
     def _scripted_words(self) -> str:
