@@ -102,13 +102,16 @@ class ScriptedRealtimeServer:
         """Listen.
 
         Raises:
-            MissingDependencyError: the package ``websockets`` is not installed.
+            MissingDependencyError: the package ``websockets`` (extra ``testing``) is not installed.
         """
         try:
             from websockets.asyncio.server import serve
         except ImportError:
             raise MissingDependencyError(
-                "a server on a socket", package="websockets", extra="openai"
+                "a scripted server on a socket",
+                package="websockets",
+                extra="testing",
+                detail="in memory it needs none: RealtimeModel(connector=server.connect)",
             ) from None
         self._server = await serve(
             self._serve,
