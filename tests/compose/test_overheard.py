@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from repartee.compose import Overheard
+from repartee.models import STT
 from repartee.models import events as ev
 from repartee.plugins.openai.realtime import RealtimeModel
 from repartee.testing import ScriptedSTT, elapse, fail, virtual_time
+from repartee.testing.realtime_connection import ServedConnection
 from repartee.testing.realtime_server import ScriptedRealtimeServer
-from tests.plugins.openai.realtime.talk import Talk, frames_of, model_at
+from repartee.testing.realtime_talk import RealtimeTalk, frames_of
+
+
+class Talk(RealtimeTalk):
+    """With a model at a scripted server that hears by itself, and a recogniser beside it."""
+
+    def __init__(self, transcriber: str | None, stt: STT) -> None:
+        self.server = ScriptedRealtimeServer(["Sure."])
+        super().__init__(Overheard(remote(self.server, transcriber), stt))
+
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        await self.server.aclose()
+
+    @property
+    def served(self) -> ServedConnection:
+        return self.server.connections[-1]
 
 
 def remote(server: ScriptedRealtimeServer, transcriber: str | None) -> RealtimeModel:
-    return model_at(
-        server,
+    return RealtimeModel(
+        api_key="sk-any",
+        connector=server.connect,
         turn_detection=None,
         input_audio_transcription=None if transcriber is None else {"model": transcriber},
     )
-
-
-def overheard(transcriber: str | None, stt: ScriptedSTT) -> Talk:
-    server = ScriptedRealtimeServer(["Sure."])
-    return Talk(server, model=Overheard(remote(server, transcriber), stt))
 
 
 async def one_turn(talk: Talk) -> None:
@@ -37,7 +51,7 @@ async def one_turn(talk: Talk) -> None:
 
 @virtual_time
 async def test_the_recogniser_settles_and_the_model_hears() -> None:
-    async with overheard(
+    async with Talk(
         "whisper-1", ScriptedSTT(misheard={"table": "cable"}, finals={"book a table": "book a cable"})
     ) as talk:
         assert talk.model.capabilities.settles
@@ -54,7 +68,7 @@ async def test_the_recogniser_settles_and_the_model_hears() -> None:
 
 @virtual_time
 async def test_where_the_model_writes_nothing_down_the_recognisers_words_stand() -> None:
-    async with overheard(None, ScriptedSTT()) as talk:
+    async with Talk(None, ScriptedSTT()) as talk:
         await one_turn(talk)
         assert [(e.item_id, e.transcript) for e in talk.of(ev.TranscriptCompleted)] == [
             ("item_mine", "book a table")
@@ -64,7 +78,7 @@ async def test_where_the_model_writes_nothing_down_the_recognisers_words_stand()
 @virtual_time
 async def test_the_models_own_words_are_taken_where_they_come_in_time() -> None:
     stt = ScriptedSTT(finals={"book a table": "look at cable"})
-    async with overheard("whisper-1", stt) as talk:
+    async with Talk("whisper-1", stt) as talk:
         talk.session.begin_input("item_mine")
         for frame in frames_of("book a table"):
             talk.session.append_audio(frame)
@@ -87,7 +101,7 @@ async def test_the_models_own_words_are_taken_where_they_come_in_time() -> None:
 
 @virtual_time
 async def test_the_turn_goes_on_though_the_recogniser_fails() -> None:
-    async with overheard("whisper-1", ScriptedSTT(faults=[fail(1)])) as talk:
+    async with Talk("whisper-1", ScriptedSTT(faults=[fail(1)])) as talk:
         await one_turn(talk)
         assert [e.stage for e in talk.of(ev.ErrorOccurred)] == ["stt"]
         assert talk.said() == [("user", "book a table"), ("assistant", "Sure.")]
@@ -95,7 +109,7 @@ async def test_the_turn_goes_on_though_the_recogniser_fails() -> None:
 
 @virtual_time
 async def test_what_is_cleared_is_cleared_in_both() -> None:
-    async with overheard("whisper-1", ScriptedSTT()) as talk:
+    async with Talk("whisper-1", ScriptedSTT()) as talk:
         talk.session.begin_input("item_one")
         for frame in frames_of("never mind"):
             talk.session.append_audio(frame)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from repartee.testing.realtime_faults import WireFault, drop, freeze, lag, refuse
     from repartee.testing.realtime_replies import FailedReply, Question
     from repartee.testing.realtime_server import ScriptedRealtimeServer
+    from repartee.testing.realtime_talk import RealtimeTalk
     from repartee.testing.scripted_llm import Reply, ScriptedLLM, ScriptError, call_function
     from repartee.testing.scripted_realtime import Disconnect, Emit, ScriptedRealtimeModel, UserTurn
     from repartee.testing.scripted_stt import ScriptedSTT
@@ -66,6 +67,7 @@ __all__ = [
     "MemoryOutput",
     "MemoryTextOutput",
     "Question",
+    "RealtimeTalk",
     "Reply",
     "ScriptError",
     "ScriptedLLM",
@@ -111,6 +113,7 @@ _HOMES = {
     "realtime_faults": ("WireFault", "drop", "freeze", "lag", "refuse"),
     "realtime_replies": ("FailedReply", "Question"),
     "realtime_server": ("ScriptedRealtimeServer",),
+    "realtime_talk": ("RealtimeTalk",),
     "scripted_llm": ("Reply", "ScriptError", "ScriptedLLM", "call_function"),
     "scripted_realtime": ("Disconnect", "Emit", "ScriptedRealtimeModel", "UserTurn"),
     "scripted_stt": ("ScriptedSTT",),
