@@ -13,7 +13,7 @@ import pytest
 from repartee.clock import wall_time
 from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError, StateError
 from repartee.plugins.openai.failures import Failure, failure_of
-from repartee.plugins.openai.server import Server
+from repartee.plugins.openai.server import Server, find_server
 
 KEY = "sk-proj-0123456789abcdef"
 SERVER = Server("compatible", "http://example.test/v1", KEY, "OPENAI_API_KEY")
@@ -69,7 +69,12 @@ def test_the_servers_words_are_kept_short_and_without_keys() -> None:
 def test_a_missing_key_is_told_apart_from_a_wrong_one() -> None:
     assert "refused the key from OPENAI_API_KEY" in str(read(status(401)).error)
     nobody = Server("compatible", "http://example.test/v1", "none")
-    assert "wants a key (401), and there is none" in str(read(status(401), nobody).error)
+    assert "wants a key (401), and there is none: pass api_key=" in str(read(status(401), nobody).error)
+    local = find_server(base_url="http://example.test/v1", environment={"OPENAI_API_KEY": KEY})
+    for code in (401, 403):
+        told = str(read(status(code), local).error)
+        assert "pass api_key=os.environ['OPENAI_API_KEY']" in told
+        assert KEY not in told
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,47 @@ def test_a_server_of_ones_own_needs_no_key() -> None:
     assert not server.sends_key
 
 
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000/v1", "https://gateway.test/v1", "http://api.openai.com/v1"]
+)
+def test_the_environments_key_is_not_for_any_server(url: str) -> None:
+    server = find_server(base_url=url, environment={"OPENAI_API_KEY": KEY})
+    assert server.kind == "compatible"
+    assert not server.sends_key
+    assert KEY not in str(server.key)
+    assert "pass api_key=os.environ['OPENAI_API_KEY']" in server.key_advice
+    given = find_server(base_url=url, api_key=KEY, environment={"OPENAI_API_KEY": KEY})
+    assert (given.key, given.key_source) == (KEY, "api_key=")
+    assert "check api_key=" in given.key_advice
+
+
+@pytest.mark.parametrize(
+    "base_url, environment",
+    [
+        (None, {}),
+        ("https://api.openai.com/v1", {}),
+        ("https://eu.api.openai.com/v1", {}),
+        (None, {"OPENAI_BASE_URL": "https://gateway.test/v1"}),
+        ("https://gateway.test/v1/", {"OPENAI_BASE_URL": "https://gateway.test/v1"}),
+    ],
+)
+def test_the_environments_key_goes_where_it_belongs(
+    base_url: str | None, environment: dict[str, str]
+) -> None:
+    server = find_server(base_url=base_url, environment={"OPENAI_API_KEY": KEY, **environment})
+    assert (server.key, server.key_source) == (KEY, "OPENAI_API_KEY")
+    assert "check OPENAI_API_KEY" in server.key_advice
+
+
+def test_without_any_key_it_is_told_how_to_pass_one() -> None:
+    assert find_server(base_url="http://localhost:8000/v1", environment={}).key_advice == "pass api_key="
+
+
+@pytest.mark.parametrize("url", ["https://api.openai.com.evil.test/v1", "https://notapi.openai.com/v1"])
+def test_names_that_look_like_openai(url: str) -> None:
+    assert find_server(base_url=url, environment={"OPENAI_API_KEY": KEY}).kind == "compatible"
+
+
 def test_openai_without_a_key_says_where_to_put_it() -> None:
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY"):
         find_server(environment={})

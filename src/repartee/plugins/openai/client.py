@@ -9,11 +9,11 @@ import random
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from repartee.errors import ConfigurationError, MissingDependencyError, ModelError, Stage, StateError
 from repartee.plugins.openai.failures import Failure, failure_of
-from repartee.plugins.openai.server import Server, find_server
+from repartee.plugins.openai.server import Server, ServerArguments, find_server
 
 __all__ = ["Client"]
 
@@ -35,9 +35,9 @@ class Client:
     Args:
         stage: of the conversation, for errors.
         model: which model, for errors and as what it is asked for.
-        timeout_s: how long the next piece of an answer may take.
-        max_retries: how often a request is asked again.
-        server: as in `find_server`.
+        timeout_s: as in `ClientArguments`.
+        max_retries: as in `ClientArguments`.
+        server: as in `ServerArguments`.
 
     Raises:
         ConfigurationError: an argument is out of range, or as in `find_server`.
@@ -45,7 +45,13 @@ class Client:
     """
 
     def __init__(
-        self, stage: Stage, model: str, *, timeout_s: float, max_retries: int, **server: Any
+        self,
+        stage: Stage,
+        model: str,
+        *,
+        timeout_s: float = 10.0,
+        max_retries: int = 2,
+        **server: Unpack[ServerArguments],
     ) -> None:
         if not timeout_s > 0:
             raise ConfigurationError(f"timeout_s is {timeout_s!r}; it must be above 0 seconds")

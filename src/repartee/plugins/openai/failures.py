@@ -87,7 +87,7 @@ def _refused(error: Any, server: Server, model: str, fail: Callable[..., Failure
     if status == 401:
         # What the server says of it is left out: it quotes a part of the key.
         if not server.sends_key:
-            text = f"{server.host} wants a key (401), and there is none: pass api_key="
+            text = f"{server.host} wants a key (401), and there is none: {server.key_advice}"
         else:
             text = (
                 f"{server.host} refused the key from {server.key_source} (401): it is mistyped, expired or of "
@@ -95,7 +95,7 @@ def _refused(error: Any, server: Server, model: str, fail: Callable[..., Failure
             )
         return fail(text, recoverable=False, code="invalid_api_key")
     if status == 403:
-        text = f"the key from {server.key_source or 'nowhere'} may not use {model!r} at {server.host} (403): {told}"
+        text = f"{_whose(server)} may not use {model!r} at {server.host} (403): {told}"
         return fail(text, recoverable=False, code=code)
     if status == 404:
         text = (
@@ -117,6 +117,14 @@ def _refused(error: Any, server: Server, model: str, fail: Callable[..., Failure
         return fail(text, retry=True, code=code or "server_error", retry_after_s=after_s)
     text = f"{server.host} refused the request ({status}): {told}"
     return fail(text, recoverable=False, code=code or "invalid_request")
+
+
+def _whose(server: Server) -> str:
+    return (
+        f"the key from {server.key_source}"
+        if server.sends_key
+        else f"nobody without a key ({server.key_advice})"
+    )
 
 
 def _told(error: Any, server: Server) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from repartee.chat import FunctionCall, new_id
 from repartee.errors import ConfigurationError, ModelConnectionError, ModelError
@@ -13,7 +13,7 @@ from repartee.models import LLM as AbstractLLM
 from repartee.models import CallDelta, CallDone, ChatChunk, ChatRequest, LLMCapabilities, TextDelta, Usage
 from repartee.plugins.openai.client import Client
 from repartee.plugins.openai.messages import chat_messages, tool_choice_param, tool_param
-from repartee.plugins.openai.server import EntraToken
+from repartee.plugins.openai.server import ClientArguments
 
 __all__ = ["LLM"]
 
@@ -26,24 +26,15 @@ class LLM(AbstractLLM):
 
     Args:
         model: its name at the server. Default: ``gpt-6-luna``.
-        api_key: default: the environment variable ``OPENAI_API_KEY`` (for Azure ``AZURE_OPENAI_API_KEY``).
-        base_url: another server than OpenAI's, such as ``http://localhost:11434/v1`` for Ollama; for Azure the
-            resource. Default: ``OPENAI_BASE_URL``, else OpenAI's own.
-        organization: of OpenAI. Default: the key's own.
-        project: of OpenAI. Default: the key's own.
         temperature: 0 to 2. Default: the model's own. Reasoning models take none.
         max_output_tokens: of one answer. Default: no limit but the model's.
         parallel_tool_calls: whether one answer may call several functions. Default: as the server has it.
         reasoning_effort: how long a reasoning model may think first. Default: at OpenAI the least that the model has,
             since nobody on the phone waits for thoughts (and GPT-6 calls functions here with ``none`` alone).
         strict_tools: hold the model to the functions' schemas where they allow it. Default: at OpenAI and Azure.
-        azure_deployment: Azure's name for the model; makes it Azure.
-        entra_token: a Microsoft Entra token instead of a key, or a function that gets one; makes it Azure.
-        api_version: of Azure's dated API; makes it Azure. Default: ``OPENAI_API_VERSION``, else Azure's API without
-            versions.
-        timeout_s: how long the server may take for the next piece of an answer. Default: 10.
-        max_retries: how often a request is asked again as long as nothing came of it, with growing pauses. Default: 2.
         extra_body: further fields of each request, for what a server has of its own.
+        server: ``api_key``, ``base_url``, ``timeout_s`` and the rest of `ClientArguments`: which server, and how
+            long it is waited for.
 
     Raises:
         ConfigurationError: an argument is out of range, contradicts another, or is missing.
@@ -54,39 +45,19 @@ class LLM(AbstractLLM):
         self,
         model: str = DEFAULT_MODEL,
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        organization: str | None = None,
-        project: str | None = None,
         temperature: float | None = None,
         max_output_tokens: int | None = None,
         parallel_tool_calls: bool | None = None,
         reasoning_effort: str | None = None,
         strict_tools: bool | None = None,
-        azure_deployment: str | None = None,
-        entra_token: EntraToken | None = None,
-        api_version: str | None = None,
-        timeout_s: float = 10.0,
-        max_retries: int = 2,
         extra_body: Mapping[str, Any] | None = None,
+        **server: Unpack[ClientArguments],
     ) -> None:
         if temperature is not None and not 0 <= temperature <= 2:
             raise ConfigurationError(f"temperature is {temperature!r}; it must be from 0 to 2")
         if max_output_tokens is not None and max_output_tokens < 1:
             raise ConfigurationError(f"max_output_tokens is {max_output_tokens!r}; it must be 1 or more")
-        self._client = Client(
-            "llm",
-            model,
-            api_key=api_key,
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            azure_deployment=azure_deployment,
-            entra_token=entra_token,
-            api_version=api_version,
-            timeout_s=timeout_s,
-            max_retries=max_retries,
-        )
+        self._client = Client("llm", model, **server)
         is_openai = self._client.server.is_openai
         self.model = self._client.model
         self._temperature = temperature

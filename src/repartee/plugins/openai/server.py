@@ -9,12 +9,12 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
 from repartee.errors import ConfigurationError
 
-__all__ = ["EntraToken", "Server", "find_server"]
+__all__ = ["AccountArguments", "ClientArguments", "EntraToken", "Server", "ServerArguments", "find_server"]
 
 EntraToken = str | Callable[[], "str | Awaitable[str]"]
 """A Microsoft Entra token, or what gets one (it is called before each request, so that it may renew it)."""
@@ -30,6 +30,42 @@ _NO_KEY = "none"
 _SECRET_LOOKS = re.compile(
     r"\b(?:sk|pk|ek|rk|gsk|xai|key)[-_][\w*.-]{8,}|\beyJ[\w-]{6,}(?:\.[\w-]+)*|(?<=Bearer )\S+", re.IGNORECASE
 )
+
+
+class AccountArguments(TypedDict, total=False):
+    """Whose account it is, and Azure's own: what every model of this plugin takes by these names."""
+
+    organization: str | None
+    """Of OpenAI. Default: the key's own."""
+    project: str | None
+    """Of OpenAI. Default: the key's own."""
+    azure_deployment: str | None
+    """Azure's name for the model; makes it Azure."""
+    entra_token: EntraToken | None
+    """A Microsoft Entra token instead of a key, or a function that gets one; makes it Azure."""
+    api_version: str | None
+    """Of Azure's dated API; makes it Azure. Default: ``OPENAI_API_VERSION``, else Azure's API without versions."""
+
+
+class ServerArguments(AccountArguments, total=False):
+    """Which server, with which key: what every model of this plugin takes by these names."""
+
+    api_key: str | None
+    """Default: the environment's ``OPENAI_API_KEY``, for Azure ``AZURE_OPENAI_API_KEY``. The environment's goes only
+    to OpenAI, or to the server that the environment names (``OPENAI_BASE_URL``): a server at another ``base_url``
+    is sent the key that it is given here, or none."""
+    base_url: str | None
+    """Another server than OpenAI's, with its path (``http://localhost:11434/v1``); for Azure the resource. Default:
+    ``OPENAI_BASE_URL``, else OpenAI's."""
+
+
+class ClientArguments(ServerArguments, total=False):
+    """The server, and how long a request to it is waited for: what `LLM`, `STT` and `TTS` have in common."""
+
+    timeout_s: float
+    """How long the server may take for the next piece of an answer. Default: 10."""
+    max_retries: int
+    """How often a request is asked again as long as nothing came of it. Default: 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +84,8 @@ class Server:
     """Azure's name for the model."""
     api_version: str | None = None
     """Of Azure's dated API."""
+    key_withheld: bool = False
+    """The environment has a key, which is not sent here: it is for another server."""
 
     @property
     def host(self) -> str:
@@ -63,6 +101,18 @@ class Server:
     def sends_key(self) -> bool:
         """Whether requests carry a key or token."""
         return self.entra_token is not None or self.key not in (None, _NO_KEY)
+
+    @property
+    def key_advice(self) -> str:
+        """What to do when the server wants a key and there is none, or refuses the one there is."""
+        if self.sends_key:
+            return f"check {self.key_source} (is the key mistyped, expired, or for another server?)"
+        if self.key_withheld:
+            return (
+                "OPENAI_API_KEY goes only to OpenAI, or to the server in OPENAI_BASE_URL; if it is for this one, pass "
+                "api_key=os.environ['OPENAI_API_KEY']"
+            )
+        return "pass api_key="
 
     def redact(self, text: str) -> str:
         """A text of the server without anything that is, or looks like, a secret."""
@@ -89,15 +139,13 @@ def find_server(
     Azure's, it is Azure: ``base_url`` or ``AZURE_OPENAI_ENDPOINT``. Azure's dated API is used where there is an
     ``api_version`` (or ``OPENAI_API_VERSION``), else its API without versions (``/openai/v1``).
 
+    The environment's key is sent where it belongs: to OpenAI, and to the server that the environment itself names. The
+    official client sends it to any ``base_url``, so whoever tries a stranger's server gives their key away; here such
+    a server is sent none unless it is passed. A local server wants none, and one that does says so, with a
+    message that tells how (`Server.key_advice`).
+
     Args:
-        api_key: default: ``OPENAI_API_KEY``, for Azure ``AZURE_OPENAI_API_KEY``. A server at another ``base_url`` may
-            need none.
-        base_url: with its path, such as ``http://localhost:11434/v1``.
-        organization: of OpenAI. Default: the key's own.
-        project: of OpenAI. Default: the key's own.
-        azure_deployment: Azure's name for the model.
-        entra_token: instead of a key, for Azure.
-        api_version: of Azure's dated API.
+        api_key, base_url, organization, project, azure_deployment, entra_token, api_version: as in `ServerArguments`.
         environment: default: the process's.
 
     Raises:
@@ -115,9 +163,11 @@ def find_server(
         return _azure(api_key, base_url, azure_deployment, entra_token, api_version, env)
     from_env = env.get("OPENAI_BASE_URL") or None
     url = base_url or (_checked_url(from_env, "OPENAI_BASE_URL") if from_env else OPENAI_URL)
-    is_openai = urlsplit(url).hostname == "api.openai.com"
+    is_openai = _is_openai(url)
     key, source = (api_key, "api_key=") if api_key else (env.get("OPENAI_API_KEY") or None, "OPENAI_API_KEY")
-    if key is None:
+    named_by_env = from_env is not None and url == from_env.strip().rstrip("/")
+    withheld = api_key is None and key is not None and not is_openai and not named_by_env
+    if key is None or withheld:
         if is_openai:
             raise ConfigurationError(
                 "there is no key for OpenAI: pass api_key=, or set the environment variable OPENAI_API_KEY; for a "
@@ -131,6 +181,7 @@ def find_server(
         source,
         organization=organization,
         project=project,
+        key_withheld=withheld,
     )
 
 
@@ -168,6 +219,13 @@ def _azure(
     if parts.path.endswith("/openai/v1") or version is None:
         return Server("azure_v1", f"{resource}/openai/v1", key, source, entra_token, deployment=deployment)
     return Server("azure", resource, key, source, entra_token, deployment=deployment, api_version=version)
+
+
+def _is_openai(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    # Over TLS only: without it nobody has shown to be OpenAI. Regions have names before it (eu.api.openai.com).
+    return parts.scheme == "https" and (host == "api.openai.com" or host.endswith(".api.openai.com"))
 
 
 def _is_azure(url: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Unpack
 
 from repartee.audio import AudioFrame
 from repartee.errors import ConfigurationError, ModelError
@@ -11,7 +11,7 @@ from repartee.models import TTS as AbstractTTS
 from repartee.models import SpeechChunk, TTSCapabilities
 from repartee.plugins.openai.client import Client
 from repartee.plugins.openai.messages import clean_text
-from repartee.plugins.openai.server import EntraToken
+from repartee.plugins.openai.server import ClientArguments
 
 __all__ = ["TTS"]
 
@@ -39,15 +39,8 @@ class TTS(AbstractTTS):
         speed: 0.25 to 4. Default: the voice's own, 1.
         instructions: how to speak, for models that take some. Default: none.
         sample_rate: of the PCM that the server gives, in Hz. Default: 24000, which is OpenAI's.
-        api_key: default: the environment variable ``OPENAI_API_KEY`` (for Azure ``AZURE_OPENAI_API_KEY``).
-        base_url: another server than OpenAI's; for Azure the resource. Default: ``OPENAI_BASE_URL``, else OpenAI's.
-        organization: of OpenAI. Default: the key's own.
-        project: of OpenAI. Default: the key's own.
-        azure_deployment: Azure's name for the model; makes it Azure.
-        entra_token: a Microsoft Entra token instead of a key, or a function that gets one; makes it Azure.
-        api_version: of Azure's dated API; makes it Azure.
-        timeout_s: how long the server may take for the next piece of audio. Default: 10.
-        max_retries: how often a request is asked again as long as no audio came of it. Default: 2.
+        server: ``api_key``, ``base_url``, ``timeout_s`` and the rest of `ClientArguments`: which server, and how
+            long it is waited for.
 
     Raises:
         ConfigurationError: an argument is out of range, contradicts another, or is missing.
@@ -62,34 +55,14 @@ class TTS(AbstractTTS):
         speed: float | None = None,
         instructions: str | None = None,
         sample_rate: int = 24_000,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        organization: str | None = None,
-        project: str | None = None,
-        azure_deployment: str | None = None,
-        entra_token: EntraToken | None = None,
-        api_version: str | None = None,
-        timeout_s: float = 10.0,
-        max_retries: int = 2,
+        **server: Unpack[ClientArguments],
     ) -> None:
         if speed is not None and not 0.25 <= speed <= 4:
             raise ConfigurationError(f"speed is {speed!r}; it must be from 0.25 to 4")
         if not voice:
             raise ConfigurationError("voice is empty: name one of the server's, such as 'marin'")
         AudioFrame(b"", sample_rate)  # refuses a rate that no frame can have
-        self._client = Client(
-            "tts",
-            model,
-            api_key=api_key,
-            base_url=base_url,
-            organization=organization,
-            project=project,
-            azure_deployment=azure_deployment,
-            entra_token=entra_token,
-            api_version=api_version,
-            timeout_s=timeout_s,
-            max_retries=max_retries,
-        )
+        self._client = Client("tts", model, **server)
         self.model = self._client.model
         self.voice = voice
         self._options: dict[str, Any] = {"response_format": "pcm"}

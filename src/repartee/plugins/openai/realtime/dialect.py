@@ -12,13 +12,18 @@ from repartee.protocol.codec import decode_object, encode_object
 __all__ = ["speaking_beta"]
 
 
-def speaking_beta(connector: Connector) -> Connector:
-    """A connector whose links take and give today's events, and carry the beta's."""
+def speaking_beta(connector: Connector, *, transcription: bool = False) -> Connector:
+    """A connector whose links take and give today's events, and carry the beta's.
+
+    Args:
+        connector: opens them.
+        transcription: whether the sessions are transcription sessions. Default: speech-to-speech.
+    """
 
     async def connect(
         request: LinkRequest, *, on_message: Callable[[bytes], None], on_close: Callable[[int, str], None]
     ) -> Link:
-        dialect = BetaDialect()
+        dialect = BetaDialect(transcription=transcription)
 
         def translate(frame: bytes) -> None:
             try:

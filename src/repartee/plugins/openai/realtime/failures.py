@@ -41,6 +41,8 @@ _ADVICE = {
     "model_not_found": "check model=",
 }
 
+_KEY_HINT = ": check api_key"  # all that a link can say, which does not know the server
+
 
 def is_final(error: ModelError) -> bool:
     """Whether no later try can help."""
@@ -75,8 +77,8 @@ def advise(error: ModelError, server: Server) -> ModelError:
     """The same error, with what would help."""
     advice = _ADVICE.get(error.code or "")
     if error.code == "invalid_api_key":
-        advice = f"check {server.key_source or 'api_key='}"
-    text = server.redact(str(error))
+        advice = server.key_advice
+    text = server.redact(str(error)).removesuffix(_KEY_HINT)
     if advice is None or advice in text:
         return error
     kind = ModelConnectionError if isinstance(error, ModelConnectionError) else ModelError

@@ -8,20 +8,24 @@ old one is left at a quiet moment.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from repartee.clock import Clock
-from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError
+from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError, Stage
 from repartee.plugins.openai.realtime.link import Connector, Link, LinkRequest
 
 __all__ = ["Deadlines", "Keeper", "KeeperOwner", "Wire", "open_wire"]
 
+_LOG = logging.getLogger("repartee.openai")
 _FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1010, 3000, 4000})
 _HELD_FRAMES_MAX = 64  # what a server says before it is asked anything: one frame, or two
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.25, 4.0
+_STARTS_MAX = 3
+_CLOSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class Deadlines:
         session_s: the longest use of one connection.
         grace_s: how long after that a quiet moment is waited for.
         response_s: the time in which nothing comes of a response that was asked for or has begun.
+        response_duration_s: a whole response, from when it has begun.
+        commit_s: the server's acknowledgement of a commit.
+        transcription_s: the time in which nothing comes of the words of a turn that the server has.
+        close_s: the end of a connection.
     """
 
     connect_s: float = 10.0
@@ -41,14 +49,23 @@ class Deadlines:
     session_s: float = 55 * 60.0
     grace_s: float = 120.0
     response_s: float = 30.0
+    response_duration_s: float = 300.0
+    commit_s: float = 10.0
+    transcription_s: float = 30.0
+    close_s: float = _CLOSE_S
 
 
 class Wire:
-    """A link that keeps what comes until somebody listens, so that it may be opened ahead."""
+    """A link that keeps what comes until somebody listens, so that it may be opened ahead.
 
-    __slots__ = ("_held", "_on_close", "_on_message", "closed", "greeted", "link")
+    Args:
+        close_s: how long its end may take. Default: as in `Deadlines`.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_close_s", "_held", "_on_close", "_on_message", "closed", "greeted", "link")
+
+    def __init__(self, *, close_s: float = _CLOSE_S) -> None:
+        self._close_s = close_s
         self.link: Link | None = None
         self.closed: tuple[int, str] | None = None
         """Close code and reason, once it has ended by itself."""
@@ -91,23 +108,33 @@ class Wire:
         return self._held[0] if self._held else None
 
     async def aclose(self) -> None:
-        """Close it."""
+        """Close it. After its deadline it is left to itself."""
         self.detach()
-        if self.link is not None:
-            await self.link.aclose()
+        if self.link is None:
+            return
+        try:
+            async with asyncio.timeout(self._close_s):
+                await self.link.aclose()
+        except TimeoutError:
+            _LOG.warning("a connection was dropped: its end took longer than %g s", self._close_s)
 
 
 def _ignore_frame(_: bytes) -> None:
     pass
 
 
-async def open_wire(connector: Connector, request: LinkRequest) -> Wire:
+async def open_wire(connector: Connector, request: LinkRequest, *, close_s: float = _CLOSE_S) -> Wire:
     """Connect.
+
+    Args:
+        connector: opens links.
+        request: where to.
+        close_s: as in `Wire`.
 
     Raises:
         ModelError: it can't be had.
     """
-    wire = Wire()
+    wire = Wire(close_s=close_s)
     wire.link = await connector(request, on_message=wire.receive, on_close=wire.end)
     return wire
 
@@ -145,11 +172,19 @@ class Keeper:
         connect: opens a connection.
         deadlines: how long things may take.
         clock: session time.
+        stage: of the conversation, for errors. Default: ``realtime``.
     """
 
     def __init__(
-        self, owner: KeeperOwner, connect: Callable[[], Awaitable[Wire]], deadlines: Deadlines, clock: Clock
+        self,
+        owner: KeeperOwner,
+        connect: Callable[[], Awaitable[Wire]],
+        deadlines: Deadlines,
+        clock: Clock,
+        *,
+        stage: Stage = "realtime",
     ) -> None:
+        self._stage: Stage = stage
         self._owner = owner
         self._connect = connect
         self._deadlines = deadlines
@@ -201,16 +236,30 @@ class Keeper:
         self._changed.set()
 
     async def start(self) -> None:
-        """Connect.
+        """Connect. What may pass by itself is tried again, twice, as long as the deadline allows.
 
         Raises:
             ModelError: it can't be had.
         """
-        wire = await self._connect()
-        if self._closed:
-            await wire.aclose()
-            return
-        await self._adopt(wire)
+        deadline_s = self._clock.now() + self._deadlines.connect_s
+        delay_s = _BACKOFF_MIN_S
+        for attempt in range(1, _STARTS_MAX + 1):
+            try:
+                wire = await self._connect()
+                if self._closed:
+                    await wire.aclose()
+                    return
+                await self._adopt(wire)
+                break
+            except ModelError as error:
+                final = (
+                    not error.recoverable or isinstance(error, ModelTimeoutError) or attempt == _STARTS_MAX
+                )
+                if final or self._closed or self._clock.now() + delay_s >= deadline_s:
+                    error.stage = self._stage
+                    raise
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))
+            delay_s *= 2
         self._task = asyncio.get_running_loop().create_task(self._keep(), name="openai.realtime.keep")
 
     async def aclose(self) -> None:
@@ -251,7 +300,7 @@ class Keeper:
             raise ModelTimeoutError(
                 f"the server did not accept the session within {self._deadlines.connect_s:g} s; "
                 "raise connect_timeout_s if that is usual for it",
-                stage="realtime",
+                stage=self._stage,
                 provider="openai",
             ) from None
         except BaseException:
@@ -274,7 +323,7 @@ class Keeper:
         named = reason.rpartition(".")[2] if code in (3000, 4000) else None
         error = ModelConnectionError(
             f"the server closed the connection ({code}{': ' + reason if reason else ''})",
-            stage="realtime",
+            stage=self._stage,
             provider="openai",
             recoverable=code not in _FINAL_CLOSES,
             code=named or None,
@@ -313,6 +362,7 @@ class Keeper:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.detach()
+        error.stage = self._stage
         self._owner.gave_up(error)
         if wire is not None:
             await wire.aclose()
@@ -354,7 +404,7 @@ class Keeper:
             await wire.aclose()
             raise ModelTimeoutError(
                 f"the server did not greet within {self._deadlines.connect_s:g} s",
-                stage="realtime",
+                stage=self._stage,
                 provider="openai",
             ) from None
         except BaseException:
@@ -393,7 +443,7 @@ class Keeper:
                     raise ModelConnectionError(
                         f"the connection was lost and could not be had again within "
                         f"{self._deadlines.reconnect_s:g} s: {error}",
-                        stage="realtime",
+                        stage=self._stage,
                         provider="openai",
                         recoverable=False,
                         code=error.code,

@@ -184,7 +184,7 @@ def _refused(error: Exception, *, secure: bool) -> ModelError:
     status = int(status) if status is not None else None
     if status in (401, 403):
         return ModelConnectionError(
-            f"the server refused the key (HTTP {status}): check api_key, or the environment's OPENAI_API_KEY",
+            f"the server refused the key (HTTP {status}): check api_key",
             stage="realtime",
             recoverable=False,
             code="invalid_api_key",

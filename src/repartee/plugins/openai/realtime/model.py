@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Unpack
 
 from repartee.clock import Clock
 from repartee.errors import ConfigurationError
 from repartee.models import ChatRequest, RealtimeCapabilities, SessionOptions, Sink
 from repartee.models import RealtimeModel as BaseRealtimeModel
+from repartee.plugins.openai.realtime.address import link_request
 from repartee.plugins.openai.realtime.dialect import speaking_beta
 from repartee.plugins.openai.realtime.keeper import Deadlines, Wire, open_wire
 from repartee.plugins.openai.realtime.link import Connector, LinkRequest, connect
 from repartee.plugins.openai.realtime.options import NOT_GIVEN, NotGivenOr, RealtimeOptions, as_model
 from repartee.plugins.openai.realtime.responses import SAMPLE_RATE
 from repartee.plugins.openai.realtime.session import OpenAISession
-from repartee.plugins.openai.server import EntraToken, Server, find_server
+from repartee.plugins.openai.realtime.spares import Spares
+from repartee.plugins.openai.server import AccountArguments, Server, find_server
 from repartee.protocol import config as wire
 
 __all__ = ["RealtimeModel"]
 
-_SPARE_S = 60.0
 _NAMES = {"model": "gpt-realtime", "voice": "marin"}
 _OBJECTS: dict[str, type[Any]] = {
     "turn_detection": wire.TurnDetection,
@@ -39,6 +37,10 @@ _DEADLINES = (
     "max_session_duration_s",
     "handover_grace_s",
     "response_timeout_s",
+    "response_duration_s",
+    "commit_timeout_s",
+    "transcription_timeout_s",
+    "close_timeout_s",
 )
 
 _MODALITIES: dict[tuple[str, ...], tuple[str, ...]] = {
@@ -75,14 +77,11 @@ class RealtimeModel(BaseRealtimeModel):
         reasoning: a `Reasoning` or a dict: ``{"effort": "low"}``; for models that reason.
         include: further fields for the server's events, such as ``"item.input_audio_transcription.logprobs"``.
         prompt: a stored `Prompt`.
-        api_key: default: ``OPENAI_API_KEY``, for Azure ``AZURE_OPENAI_API_KEY``.
+        api_key: default: ``OPENAI_API_KEY``, for Azure ``AZURE_OPENAI_API_KEY``. The environment's goes only to OpenAI
+            or to the server in ``OPENAI_BASE_URL``; a server at another ``base_url`` gets the key given here, or none.
         base_url: default: ``OPENAI_BASE_URL`` or OpenAI's own. ``http`` and ``ws`` mean the same here.
-        organization: of OpenAI.
-        project: of OpenAI.
-        azure_deployment: Azure's name for the model.
-        entra_token: instead of a key, for Azure.
-        api_version: of Azure's dated API.
-        connect_timeout_s: how long a connection, and the server's consent to the configuration, may take. Default 10.
+        connect_timeout_s: how long a connection may take, and then the server's consent to the configuration.
+            Default 10. A first connection that is refused for the moment, or cut off, is tried twice more in that time.
         heartbeat_s: a connection on which nothing comes for this long is asked, and given up after as long again.
             Default 5: a half-open one is found within 10 s.
         reconnect_timeout_s: how long a lost connection is tried again before that is final. Default 60.
@@ -90,7 +89,16 @@ class RealtimeModel(BaseRealtimeModel):
             (OpenAI ends sessions after 60).
         handover_grace_s: how long that moment is waited for. Default 120.
         response_timeout_s: a response of which nothing comes for so long fails. Default 30.
+        response_duration_s: a response that has not ended after so long fails, though more of it comes. Default 300.
+        commit_timeout_s: a turn that was committed, and of which the server does not say that it has it within so long,
+            is lost, and an error says so. Default 10.
+        transcription_timeout_s: the words of a turn that the server has, where it writes them down, count as
+            failed after so long. Default 30.
+        close_timeout_s: how long the end of a connection may take; then it is dropped. Default 2.
+        prewarm_connections: how many connections `prewarm` opens ahead, each for one session; at most 16. Default 1.
         connector: opens connections; for tests. Default: over TCP.
+        account: ``organization`` and ``project`` of OpenAI; ``azure_deployment``, ``entra_token`` (for a key) and
+            ``api_version`` (of the dated API) of Azure: `AccountArguments`.
 
     Raises:
         ConfigurationError: something is missing, malformed, or contradicts something else.
@@ -118,27 +126,24 @@ class RealtimeModel(BaseRealtimeModel):
         prompt: NotGivenOr[wire.Prompt | Mapping[str, Any] | None] = NOT_GIVEN,
         api_key: NotGivenOr[str | None] = NOT_GIVEN,
         base_url: NotGivenOr[str | None] = NOT_GIVEN,
-        organization: str | None = None,
-        project: str | None = None,
-        azure_deployment: str | None = None,
-        entra_token: EntraToken | None = None,
-        api_version: str | None = None,
         connect_timeout_s: float = 10.0,
         heartbeat_s: float = 5.0,
         reconnect_timeout_s: float = 60.0,
         max_session_duration_s: float = 55 * 60.0,
         handover_grace_s: float = 120.0,
         response_timeout_s: float = 30.0,
+        response_duration_s: float = 300.0,
+        commit_timeout_s: float = 10.0,
+        transcription_timeout_s: float = 30.0,
+        close_timeout_s: float = 2.0,
+        prewarm_connections: int = 1,
         connector: Connector = connect,
+        **account: Unpack[AccountArguments],
     ) -> None:
         self.server: Server = find_server(
             api_key=api_key if isinstance(api_key, str) else None,
             base_url=_http(base_url),
-            organization=organization,
-            project=project,
-            azure_deployment=azure_deployment,
-            entra_token=entra_token,
-            api_version=api_version,
+            **account,
         )
         told = {"voice": voice, "modalities": modalities, "speed": speed, "instructions": instructions}
         words = {"truncation": truncation, "tracing": tracing, "tool_choice": tool_choice, "include": include}
@@ -159,12 +164,15 @@ class RealtimeModel(BaseRealtimeModel):
             max_session_duration_s,
             handover_grace_s,
             response_timeout_s,
+            response_duration_s,
+            commit_timeout_s,
+            transcription_timeout_s,
+            close_timeout_s,
         )
-        self.temperature = temperature
-        self.heartbeat_s = heartbeat_s
+        self.temperature, self.heartbeat_s = temperature, heartbeat_s
         # Of Azure's APIs only the dated one still speaks the beta's names.
         self.connector = speaking_beta(connector) if self.server.kind == "azure" else connector
-        self._spare: _Spare | None = None
+        self._spares = Spares(prewarm_connections)
         self.capabilities = capabilities_of(self.options)
 
     def session(self, options: SessionOptions, *, on_event: Sink, clock: Clock) -> OpenAISession:
@@ -172,75 +180,43 @@ class RealtimeModel(BaseRealtimeModel):
         return OpenAISession(self, options, on_event=on_event, clock=clock)
 
     async def prewarm(self, request: ChatRequest | None = None) -> None:
-        """Connect ahead: the next session takes this connection, if it begins within a minute.
+        """Connect ahead: the next ``prewarm_connections`` sessions take one each, if they begin within a minute.
+
+        What is there already is not opened again, and what nobody takes is closed after that minute.
 
         Raises:
-            ModelError: it can't be had.
+            ModelError: one can't be had.
         """
-        if self._spare is not None and self._spare.usable():
-            return
-        opened = _Spare(await open_wire(self.connector, await self.request()))
-        old, self._spare = self._spare, opened
-        if old is not None:
-            await old.wire.aclose()
+        await self._spares.fill(self._spare_key(), self._open_new)
 
     async def aclose(self) -> None:
-        """Close the connection that `prewarm` opened, if no session has taken it."""
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            await spare.wire.aclose()
+        """Close the connections that `prewarm` opened and no session has taken."""
+        await self._spares.aclose()
 
     async def open_wire(self) -> Wire:
-        """A connection for a session: the one that was opened ahead, or a new one.
+        """A connection for a session: one that was opened ahead, or a new one.
 
         Raises:
             ModelError: it can't be had.
         """
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            if spare.usable():
-                return spare.wire
-            await spare.wire.aclose()
-        return await open_wire(self.connector, await self.request())
+        spare = await self._spares.take(self._spare_key())
+        return spare if spare is not None else await self._open_new()
+
+    async def _open_new(self) -> Wire:
+        return await open_wire(self.connector, await self.request(), close_s=self.deadlines.close_s)
 
     async def request(self) -> LinkRequest:
         """Where to connect, and how."""
-        server = self.server
-        base = "ws" + server.base_url.removeprefix("http")
-        name = quote(self.options.model, safe="")
-        if server.kind == "azure":
-            url = f"{base}/openai/realtime?api-version={quote(server.api_version or '', safe='')}&deployment={name}"
-        else:
-            url = f"{base}/realtime?model={name}"
-        headers: dict[str, str] = {}
-        token = server.entra_token
-        if callable(token):
-            made = token()
-            token = await made if isinstance(made, Awaitable) else made
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        elif server.sends_key and server.key is not None:
-            azure = server.kind.startswith("azure")
-            headers["api-key" if azure else "Authorization"] = server.key if azure else f"Bearer {server.key}"
-        if server.organization is not None:
-            headers["OpenAI-Organization"] = server.organization
-        if server.project is not None:
-            headers["OpenAI-Project"] = server.project
-        return LinkRequest(url, headers, self.deadlines.connect_s, self.heartbeat_s)
+        return await link_request(
+            self.server,
+            model=self.options.model,
+            timeout_s=self.deadlines.connect_s,
+            heartbeat_s=self.heartbeat_s,
+        )
 
-
-@dataclass(slots=True)
-class _Spare:
-    """A connection that was opened ahead."""
-
-    wire: Wire
-    opened_s: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    def usable(self) -> bool:
-        """Whether it is still there, fresh, and of this event loop."""
-        loop = asyncio.get_running_loop()
-        return self.loop is loop and self.wire.closed is None and loop.time() - self.opened_s < _SPARE_S
+    def _spare_key(self) -> object:
+        """What is fixed when a connection opens."""
+        return self.server, self.options.model, self.heartbeat_s, self.connector
 
 
 def capabilities_of(options: RealtimeOptions) -> RealtimeCapabilities:

@@ -63,6 +63,7 @@ class _Live:
     in_band: bool = True
     audio: bool = True
     active_s: float = 0.0
+    since_s: float = 0.0
     begun: bool = False
     """Something of it was told that can't be taken back."""
     behind: str | None = None
@@ -277,6 +278,26 @@ class Responses:
         times += [response.active_s for response in self._live.values()]
         return min(times, default=None)
 
+    def oldest_begun_s(self) -> float | None:
+        """Since when the oldest response is being made; ``None``: none is."""
+        return min((response.since_s for response in self._live.values()), default=None)
+
+    def run_out(self, before_s: float, after_s: float) -> None:
+        """Fail those that have begun by then and not ended."""
+        error = ModelTimeoutError(
+            f"a response did not end within {after_s:g} s; raise response_duration_s if the model may talk longer",
+            stage="realtime",
+            provider="openai",
+        )
+        self._fail_live([key for key, each in self._live.items() if each.since_s <= before_s], error)
+        self._send_what_may_be_sent()
+
+    def _fail_live(self, remote_ids: list[str], error: ModelError) -> None:
+        for remote_id in remote_ids:
+            self._send_cancel(remote_id)
+            self._cancelled.append(remote_id)
+            self._end(self._live.pop(remote_id), "failed", "timeout", error)
+
     def time_out(self, before_s: float, after_s: float) -> None:
         """Fail those of which nothing has come since then."""
         error = ModelTimeoutError(
@@ -284,12 +305,7 @@ class Responses:
             stage="realtime",
             provider="openai",
         )
-        for remote_id, response in tuple(self._live.items()):
-            if response.active_s <= before_s:
-                self._send_cancel(remote_id)
-                self._cancelled.append(remote_id)
-                self._live.pop(remote_id)
-                self._end(response, "failed", "timeout", error)
+        self._fail_live([key for key, each in self._live.items() if each.active_s <= before_s], error)
         for request_id, request in tuple(self._requests.items()):
             if request.sent and request.since_s <= before_s:
                 self._tell(ev.ErrorOccurred(error, "realtime"))
@@ -362,13 +378,14 @@ class Responses:
         if request is None:
             self.owed = False
         if request is not None and request.again is not None:
-            request.again.active_s = self._now()
+            request.again.active_s = request.again.since_s = self._now()
             self._live[remote_id] = request.again
             return
         in_band = request is None or request.in_band
         modalities = given(event.response.output_modalities, ["audio"])
         options = request.options if request is not None else None
-        response = _Live(remote_id, options, in_band, "audio" in modalities, self._now())
+        now = self._now()
+        response = _Live(remote_id, options, in_band, "audio" in modalities, now, now)
         self._live[remote_id] = response
         named = (
             options.request_id if options is not None and request is not None and not request.silent else None

@@ -20,6 +20,7 @@ from repartee.errors import (
     ConfigurationError,
     ModelConnectionError,
     ModelError,
+    ModelTimeoutError,
     ProtocolError,
     UsageError,
 )
@@ -34,9 +35,10 @@ from repartee.plugins.openai.realtime.mapping import tool_choice_of, tools_of, w
 from repartee.plugins.openai.realtime.options import changed_config, session_config
 from repartee.plugins.openai.realtime.pending_audio import PendingAudio
 from repartee.plugins.openai.realtime.responses import REQUEST_KEY, SAMPLE_RATE, Responses
+from repartee.plugins.openai.realtime.waits import TurnWaits, Wait, Waits
 from repartee.protocol import events as wire
 from repartee.protocol.codec import decode_server_event, encode
-from repartee.protocol.config import AudioOutputConfig
+from repartee.protocol.config import AudioOutputConfig, Transcription
 from repartee.protocol.model import UNSET, given
 from repartee.protocol.responses import ResponseAudio, ResponseParams
 
@@ -91,7 +93,12 @@ class OpenAISession(RealtimeSession):
             guess=not model.server.is_openai,
         )
         self._keeper = Keeper(self, model.open_wire, model.deadlines, clock)
-        self._watch: asyncio.TimerHandle | None = None
+        self._turns = TurnWaits(
+            clock.now,
+            self._ids.local,
+            transcribes=isinstance(model.options.input_audio_transcription, Transcription),
+        )
+        self._waits = Waits(clock, self._what_is_waited_for(model.deadlines))
         self._resume: asyncio.TimerHandle | None = None
         self._failed: ModelError | None = None
         self._closed = False
@@ -102,7 +109,10 @@ class OpenAISession(RealtimeSession):
     # -- its life ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        await self._keeper.start()
+        try:
+            await self._keeper.start()
+        except ModelError as error:
+            raise advise(error, self._model.server) from None
 
     async def aclose(self) -> None:
         if self._closed:
@@ -110,9 +120,9 @@ class OpenAISession(RealtimeSession):
         self._responses.connected = False
         self._responses.end_all("cancelled", "session closed")
         self._closed = True
-        for timer in (self._watch, self._resume):
-            if timer is not None:
-                timer.cancel()
+        self._waits.close()
+        if self._resume is not None:
+            self._resume.cancel()
         await self._keeper.aclose()
 
     # -- for the keeper ----------------------------------------------------------------------------------------
@@ -129,11 +139,12 @@ class OpenAISession(RealtimeSession):
             self._send_item(item)
         for turn in turns:
             self._send_audio(turn)
+            self._turns.committed_here()
             self._send(wire.InputAudioBufferCommit(event_id="commit:again"))
         if rest:
             self._send_audio(rest)
         self._responses.resume()
-        self._watch_responses()
+        self._waits.arm()
         if self._incoming.speech is not None:
             self._resume = asyncio.get_running_loop().call_later(_RESUME_S, self._give_up_speech)
 
@@ -147,6 +158,7 @@ class OpenAISession(RealtimeSession):
         if self._resume is not None:
             self._resume.cancel()
             self._resume = None
+        self._turns.connection_lost()
         self._responses.connection_lost(interrupted=self._incoming.speech is not None)
 
     def reconnected(self, reason: str, gap_s: float) -> None:
@@ -199,7 +211,8 @@ class OpenAISession(RealtimeSession):
             case _:
                 self._incoming.receive(event)
                 self._responses.receive(event)
-        self._watch_responses()
+        self._turns.note(event)
+        self._waits.arm()
         self._keeper.note_change()
 
     # -- the server's errors -----------------------------------------------------------------------------------
@@ -222,6 +235,7 @@ class OpenAISession(RealtimeSession):
             case "create":
                 self._item_refused(about)
             case "commit":
+                self._turns.commit_ended()
                 self._incoming.commit_refused()
                 self._tell(ev.InputCleared("refused"))
             case "request" if self._responses.request_failed(about, error):
@@ -252,24 +266,35 @@ class OpenAISession(RealtimeSession):
 
     # -- deadlines ---------------------------------------------------------------------------------------------
 
-    def _watch_responses(self) -> None:
-        """One timer, for the response that has waited longest."""
-        oldest_s = self._responses.oldest_s()
-        if oldest_s is None or self._closed:
-            if self._watch is not None:
-                self._watch.cancel()
-                self._watch = None
-        elif self._watch is None:
-            due_s = self.clock.to_source(oldest_s + self._model.deadlines.response_s)
-            self._watch = asyncio.get_running_loop().call_at(due_s, self._look)
+    def _what_is_waited_for(self, deadlines: Deadlines) -> list[Wait]:
+        responses, turns = self._responses, self._turns
+        return [
+            Wait(responses.oldest_s, deadlines.response_s, responses.time_out),
+            Wait(responses.oldest_begun_s, deadlines.response_duration_s, responses.run_out),
+            Wait(turns.oldest_commit_s, deadlines.commit_s, self._commit_timed_out),
+            Wait(turns.oldest_words_s, deadlines.transcription_s, self._words_timed_out),
+        ]
 
-    def _look(self) -> None:
-        self._watch = None
-        limit_s = self._model.deadlines.response_s
-        oldest_s, now = self._responses.oldest_s(), self.clock.now()
-        if oldest_s is not None and now - oldest_s >= limit_s - 1e-6:
-            self._responses.time_out(now - limit_s + 1e-6, limit_s)
-        self._watch_responses()
+    def _commit_timed_out(self, _: float, limit_s: float) -> None:
+        self._turns.commit_ended()
+        self._incoming.commit_refused()
+        text = (
+            f"the server did not take a turn of the caller's within {limit_s:g} s, which is lost; raise "
+            "commit_timeout_s if that is usual for it"
+        )
+        self._tell(ev.ErrorOccurred(ModelTimeoutError(text, stage="realtime", provider="openai"), "realtime"))
+        self._tell(ev.InputCleared("timeout"))
+
+    def _words_timed_out(self, before_s: float, limit_s: float) -> None:
+        text = (
+            f"the server has not written down a turn of the caller's within {limit_s:g} s; raise "
+            "transcription_timeout_s if that is usual for it"
+        )
+        for item_id in self._turns.overdue_words(before_s):
+            if item_id in self._history:
+                self._tell(
+                    ev.TranscriptFailed(item_id, ModelTimeoutError(text, stage="stt", provider="openai"))
+                )
 
     # -- sending -----------------------------------------------------------------------------------------------
 
@@ -367,6 +392,9 @@ class OpenAISession(RealtimeSession):
             self._send_audio(bytes(missing))
         self._audio.commit()
         self._incoming.committed_here()
+        if self._keeper.connected:
+            self._turns.committed_here()
+            self._waits.arm()
         self._send(wire.InputAudioBufferCommit(event_id="commit:turn"))
 
     def clear_audio(self, *, reason: str = "client_cleared") -> None:
@@ -439,8 +467,8 @@ class OpenAISession(RealtimeSession):
             self._responses.refuse(options, self._failed)
             return
         self._responses.create(options)
-        self._watch_responses()
+        self._waits.arm()
 
     def cancel_response(self, response_id: str | None = None, *, reason: str = "client_cancelled") -> None:
         self._responses.cancel(response_id, reason)
-        self._watch_responses()
+        self._waits.arm()
