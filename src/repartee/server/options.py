@@ -81,10 +81,10 @@ class LoadOptions(AccessOptions):
         least=1,
     )
     events_burst: int = _option(
-        2000, "client events that may come at once, before the rate counts", unit="events", least=1
+        10_000, "client events that may come at once, before the rate counts", unit="events", least=1
     )
     idle_s: float = _option(
-        600.0, "without an event from the client or audio to it, the session is closed (0: never)", unit="s"
+        900.0, "without an event from the client or audio to it, the session is closed (0: never)", unit="s"
     )
     ping_s: float = _option(
         20.0, "between pings; a connection that answers none in this time is dropped (0: never)", unit="s"
@@ -92,7 +92,7 @@ class LoadOptions(AccessOptions):
     outgoing_bytes: int = _option(
         4 * MIB, "what may wait for a client that reads too slowly", unit="bytes", least=64 << 10
     )
-    slow_consumer: SlowConsumer = _option(
+    slow_consumer: SlowConsumer = _option(  # noqa: RUF009 -- it is a field, as the others are
         "drop_audio", "what then happens: drop_audio (its audio deltas), or close (its session)"
     )
     drain_s: float = _option(30.0, "after SIGTERM, how long running sessions may still last", unit="s")
