@@ -61,6 +61,7 @@ class Served:
         Raises:
             ConfigurationError: the model takes turns in a way that can't be switched off here.
         """
+        owned = tuple(part for part in (model, vad, turn_detector) if part is not None)
         inner = _without_turns(model)
         if isinstance(inner, TurnTaking):
             vad = vad if vad is not None else inner.vad
@@ -71,8 +72,6 @@ class Served:
                 f"{type(inner).__name__} takes turns by itself, but so does the server: build it with "
                 "turn_detection=None"
             )
-        parts = (model, vad, turn_detector)
-        owned = tuple(dict.fromkeys(part for part in parts if part is not None))
         return cls(name, inner, vad, turn_detector, instructions, tuple(tools), tuple(voices), owned)
 
     async def prewarm(self) -> None:

@@ -12,8 +12,8 @@ from repartee.chat import (
     function_tool,
 )
 from repartee.models import Usage
+from repartee.models.wire import item_of
 from repartee.plugins.openai.realtime.mapping import (
-    item_of,
     status_of,
     tool_choice_of,
     tools_of,

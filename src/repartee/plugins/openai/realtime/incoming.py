@@ -12,8 +12,8 @@ from collections.abc import Callable
 from repartee.chat import AudioContent, ChatContext, FunctionCall, Message
 from repartee.errors import ModelError
 from repartee.models import events as ev
+from repartee.models.wire import item_of
 from repartee.plugins.openai.realtime.ids import Ids
-from repartee.plugins.openai.realtime.mapping import item_of
 from repartee.plugins.openai.realtime.pending_audio import PendingAudio
 from repartee.protocol import events as wire
 from repartee.protocol.model import given

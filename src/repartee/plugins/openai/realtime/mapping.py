@@ -9,13 +9,11 @@ from collections.abc import Sequence
 
 from repartee.chat import (
     AudioContent,
-    Content,
     FunctionCall,
     FunctionCallOutput,
     FunctionTool,
     ImageContent,
     Item,
-    Message,
     TextContent,
 )
 from repartee.models import Usage
@@ -26,7 +24,7 @@ from repartee.protocol import responses as wire_responses
 from repartee.protocol import tools as wire_tools
 from repartee.protocol.model import Maybe, given
 
-__all__ = ["item_of", "status_of", "tool_choice_of", "tools_of", "usage_of", "wire_item"]
+__all__ = ["status_of", "tool_choice_of", "tools_of", "usage_of", "wire_item"]
 
 _NAMED = ("auto", "none", "required")
 
@@ -60,42 +58,6 @@ def wire_item(item: Item, audio: bytes | None = None) -> wire.Item:
         elif audio and isinstance(part, AudioContent) and item.role == "user":
             parts.append(wire.InputAudio(audio=audio))
     return wire.Message(id=item_id, role=item.role, content=parts)
-
-
-def item_of(item: wire.Item, item_id: str) -> Item | None:
-    """An item of the server's, under our id for it; ``None`` for kinds that have no counterpart."""
-    match item:
-        case wire.Message(role=role, content=content) if role in ("system", "user", "assistant"):
-            parts = tuple(part for part in map(_content_of, content) if part is not None)
-            status = given(item.status, "completed")
-            return Message(
-                role,  # type: ignore[arg-type]  # narrowed above
-                parts,
-                item_id,
-                status if status in ("in_progress", "incomplete") else "completed",  # type: ignore[arg-type]
-                interrupted=status == "incomplete",
-            )
-        case wire.FunctionCall():
-            return FunctionCall(item.name, item.arguments, given(item.call_id, item_id), item_id)
-        case wire.FunctionCallOutput():
-            return FunctionCallOutput(item.call_id, item.output, id=item_id)
-        case _:
-            return None
-
-
-def _content_of(part: wire.ContentPart) -> Content | None:
-    match part:
-        case wire.InputText() | wire.OutputText() | wire.TextPart():
-            return TextContent(given(part.text, ""))
-        case wire.InputAudio() | wire.AudioPart():
-            return AudioContent(given(part.transcript, None))
-        case wire.OutputAudio():
-            return AudioContent(given(part.transcript, ""))
-        case wire.InputImage():
-            detail = given(part.detail, "auto")
-            return ImageContent(given(part.image_url, ""), detail if detail in ("low", "high") else "auto")  # type: ignore[arg-type]
-        case _:
-            return None
 
 
 def tools_of(tools: Sequence[FunctionTool]) -> list[wire_tools.Tool]:
