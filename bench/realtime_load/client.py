@@ -32,6 +32,7 @@ from repartee.plugins.openai.realtime import RealtimeModel, ServerVad
 
 WARM_S = 1.5
 CONNECTING_AT_ONCE = 25
+CLOCK = Clock()
 
 
 class Tally:
@@ -62,6 +63,24 @@ class Tally:
         sent_us = int(turn_id.removeprefix("item_") or "0", 16)
         if self.counting and sent_us:
             self.stop_s.append(at_s - sent_us / 1e6)
+
+
+class Pauses:
+    """How long the garbage collector has stopped everything."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.all_s = 0.0
+        self._begun_s = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        now = CLOCK.now()
+        if phase == "start":
+            self._begun_s = now
+        else:
+            self.all_s += now - self._begun_s
+            self.longest_s = max(self.longest_s, now - self._begun_s)
 
 
 class Client(ABC):
@@ -268,6 +287,7 @@ async def run(kind: str, port: int, sessions: int, seconds: float, mic_ms: int) 
     for number, client in enumerate(clients):
         carousel.add(client, start_s + number / sessions * mic_ms / 1000)
     await carousel.run(start_s + WARM_S)
+    pauses = Pauses()
     cpu, began_s, tally.counting = cpu_seconds(), loop.time(), True
     await carousel.run(began_s + seconds)
     cpu, wall_s, tally.counting = cpu_seconds() - cpu, loop.time() - began_s, False
@@ -284,6 +304,8 @@ async def run(kind: str, port: int, sessions: int, seconds: float, mic_ms: int) 
         "stop_p99_ms": 1e3 * percentile(tally.stop_s, 99),
         "stops": len(tally.stop_s),
         "late_p99_ms": 1e3 * percentile(tally.late_s, 99),
+        "gc_longest_ms": 1e3 * pauses.longest_s,
+        "gc_share": pauses.all_s / wall_s,
         "pieces_per_s": tally.pieces / wall_s / sessions,
         "memory_kb": (full - empty) / 1024 / sessions,
         "leaving_s": loop.time() - leave_s,

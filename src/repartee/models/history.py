@@ -16,12 +16,16 @@ from repartee.models.events import (
 
 __all__ = ["apply_event"]
 
+_TELLING = frozenset({ItemAdded, ItemDone, ItemDeleted, ItemTruncated, TranscriptCompleted})
+
 
 def apply_event(history: ChatContext, event: RealtimeEvent) -> Item | None:
     """Bring a mirror of a session's conversation up to date; the item that changed, if one did.
 
     Events about items that the mirror does not know are ignored, so it may begin anywhere.
     """
+    if type(event) not in _TELLING:
+        return None  # nearly all: sound and words on their way
     match event:
         case ItemAdded(item=item, previous_item_id=previous) if item.id not in history:
             # Behind nothing is at the front; behind something unknown is at the end.

@@ -65,7 +65,7 @@ class _Playing:
     items: dict[str, bool] = field(default_factory=dict)
     """Its spoken items, and whether the model finished them."""
     pending: deque[tuple[ItemAccount, AudioFrame]] = field(default_factory=deque)  # bounded by _PENDING_MAX_S
-    pending_s: float = 0.0
+    pending_samples: int = 0
     started: bool = False
     done: bool = False
     clearing: bool = False
@@ -96,6 +96,7 @@ class Playback:
         self._progress_s = 0.0
         lead_ms = output.capabilities.max_lead_ms
         self._lead_samples = None if lead_ms is None else round(lead_ms * output.sample_rate / 1000)
+        self._pending_max_samples = int(_PENDING_MAX_S * output.sample_rate)
         self.ledger = HeardLedger(output.sample_rate)
         output.open(on_position=self._on_position, on_error=self._on_error)
 
@@ -121,9 +122,10 @@ class Playback:
 
     def receive(self, event: RealtimeEvent) -> None:
         """Take an event of the session's model."""
+        if type(event) is AudioDelta:
+            self._audio(event)
+            return
         match event:
-            case AudioDelta():
-                self._audio(event)
             case TranscriptDelta(item_id=item_id, response_id=response_id):
                 account = self.ledger.open(item_id, response_id)
                 account.alignment.add_text(event.delta, event.start_ms)
@@ -190,16 +192,17 @@ class Playback:
         self._append(playing, account, self._fit(event.item_id, event.audio))
 
     def _append(self, playing: _Playing, account: ItemAccount, frame: AudioFrame) -> None:
-        if not frame.samples or playing.clearing:
+        samples = frame.samples
+        if not samples or playing.clearing:
             return
-        if playing.pending_s + frame.duration_s > _PENDING_MAX_S:
+        if playing.pending_samples + samples > self._pending_max_samples:
             self._owner.tell(
                 ErrorOccurred(DeviceError("the reply is longer than playback can hold"), "output")
             )
             return
-        self.ledger.generated(account, frame.samples)
+        self.ledger.generated(account, samples)
         playing.pending.append((account, frame))
-        playing.pending_s += frame.duration_s
+        playing.pending_samples += samples
         self._pump()
 
     def _fit(self, item_id: str, frame: AudioFrame) -> AudioFrame:
@@ -223,19 +226,19 @@ class Playback:
             return
         for playing in self._playing.values():
             while playing.pending:
-                room = (
-                    None if self._lead_samples is None else self._lead_samples - self.ledger.unplayed_samples
-                )
-                if room is not None and room <= 0:
+                unplayed = self.ledger.unplayed_samples
+                if self._lead_samples is not None and unplayed >= self._lead_samples:
                     break
                 account, frame = playing.pending.popleft()
-                if room is not None and frame.samples > room:
-                    playing.pending.appendleft((account, frame.slice(room, frame.samples)))
-                    frame = frame.slice(0, room)
-                playing.pending_s -= frame.duration_s
-                if not self.ledger.unplayed_samples:
+                samples = frame.samples
+                if self._lead_samples is not None and samples > self._lead_samples - unplayed:
+                    room = self._lead_samples - unplayed
+                    playing.pending.appendleft((account, frame.slice(room, samples)))
+                    frame, samples = frame.slice(0, room), room
+                playing.pending_samples -= samples
+                if not unplayed:
                     self._progress_s = self._clock.now()
-                self.ledger.sent(account, frame.samples)
+                self.ledger.sent(account, samples)
                 self._output.write(frame)
             if playing.pending or not playing.done:
                 break  # the next response waits until this one is written to its end
@@ -261,24 +264,28 @@ class Playback:
     def _notice(self) -> None:
         """What has been heard since the last report: beginnings, words, ends."""
         for playing in tuple(self._playing.values()):
-            accounts = [self.ledger.account(item_id) for item_id in playing.items]
-            heard = [account for account in accounts if account is not None and account.played_samples]
-            if heard and not playing.started:
-                playing.started = True
-                self._owner.playback_report(PlaybackStarted(playing.response_id))
-            if heard:
-                self._say_heard(playing, heard[-1])
-            self._finish_if_played(playing)
+            heard = None
+            for item_id in playing.items:
+                account = self.ledger.account(item_id)
+                if account is not None and account.played_samples:
+                    heard = account
+            if heard is not None:
+                if not playing.started:
+                    playing.started = True
+                    self._owner.playback_report(PlaybackStarted(playing.response_id))
+                self._say_heard(playing, heard)
+            if playing.done:
+                self._finish_if_played(playing)
 
     def _say_heard(self, playing: _Playing, account: ItemAccount) -> None:
         text = self.ledger.heard_text(account.item_id)
-        if (account.item_id, text) != self._said and text:
+        if text and (account.item_id, text) != self._said:
             self._said = (account.item_id, text)
             heard_ms = self.ledger.heard_ms(account.item_id)
             self._owner.tell(OutputHeard(playing.response_id, account.item_id, text, heard_ms))
 
     def _finish_if_played(self, playing: _Playing) -> None:
-        if not playing.done or playing.pending or playing.clearing:
+        if playing.pending or playing.clearing:
             return
         accounts = [self.ledger.account(item_id) for item_id in playing.items]
         if all(a is None or a.played_samples >= a.generated_samples for a in accounts):
@@ -309,7 +316,7 @@ class Playback:
     def _drop(self, playing: _Playing) -> None:
         playing.clearing = True
         playing.pending.clear()
-        playing.pending_s = 0.0
+        playing.pending_samples = 0
 
     def _clear_output(self) -> None:
         self._paused = False

@@ -106,8 +106,8 @@ class Alignment:
 
 def _whole_words(piece: str, share: float) -> str:
     """As many whole words of a piece as that share of its characters holds; of a single word: none."""
-    end = 0
-    for at, char in enumerate(piece.rstrip()):
-        if char.isspace() and at <= share * len(piece):
-            end = at
-    return piece[:end]
+    # From the end of the share backwards: it is asked fifty times a second of a piece that may be long.
+    at = min(len(piece.rstrip()) - 1, int(share * len(piece)))
+    while at > 0 and not piece[at].isspace():
+        at -= 1
+    return piece[: max(0, at)]

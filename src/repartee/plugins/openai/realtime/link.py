@@ -92,6 +92,12 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
             "a connection to a Realtime server", package="picows", extra="openai"
         ) from None
 
+    close, text_frame, continuation = (
+        picows.WSMsgType.CLOSE,
+        picows.WSMsgType.TEXT,
+        picows.WSMsgType.CONTINUATION,
+    )
+
     class Listener(picows.WSListener):
         """Hands text frames on, joined where they came in pieces."""
 
@@ -103,13 +109,16 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             """A frame has come."""
             kind = frame.msg_type
-            if kind == picows.WSMsgType.CLOSE:
+            if kind is text_frame and frame.fin and not self.parts:  # nearly all
+                if not self.closing:
+                    on_message(frame.get_payload_as_bytes())
+            elif kind is close:
                 code, reason = frame.get_close_code(), frame.get_close_message()
                 transport.send_close(code if code is not None else picows.WSCloseCode.OK)
                 transport.disconnect()
                 text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason or "")
                 self.end(int(str(getattr(code, "value", code))) if code is not None else 1005, text)
-            elif kind in (picows.WSMsgType.TEXT, picows.WSMsgType.CONTINUATION):
+            elif kind is text_frame or kind is continuation:
                 self.parts.append(frame.get_payload_as_bytes())
                 if frame.fin:
                     message, self.parts = b"".join(self.parts), []
