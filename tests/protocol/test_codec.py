@@ -18,6 +18,7 @@ from repartee.protocol.codec import (
     decode_object,
     decode_server_event,
     encode,
+    encode_append,
     encode_object,
     param_of,
 )
@@ -33,6 +34,7 @@ WHERE: dict[str, Any] = {"response_id": "resp_1", "item_id": 'item_"ü', "output
 def test_audio_takes_the_short_road_and_arrives_the_same(event_id: Any) -> None:
     append = ev.InputAudioBufferAppend(audio=PCM, event_id=event_id)
     assert decode_client_event(encode(append)) == append
+    assert encode_append(PCM) == encode(ev.InputAudioBufferAppend(audio=PCM))
     spoken = ev.SessionInputAudioBufferAppend(audio=PCM, event_id=event_id)
     assert decode_client_event(encode(spoken)) == spoken
     delta = ev.ResponseOutputAudioDelta(delta=PCM, event_id=event_id, **WHERE)

@@ -58,6 +58,8 @@ class Drafts:
 
     def hold(self, event: RealtimeEvent) -> bool:
         """Take an event of the session: whether it belongs to a draft, and so is nobody else's business yet."""
+        if not (self._by_response or self._by_request or self._discarded or self._unwanted):
+            return False
         if isinstance(event, ResponseCreated):
             return self._begun(event)
         response_id = getattr(event, "response_id", None)

@@ -33,6 +33,7 @@ __all__ = [
     "decode_object",
     "decode_server_event",
     "encode",
+    "encode_append",
     "encode_object",
     "event_from_raw",
     "param_of",
@@ -234,6 +235,11 @@ def encode(event: ClientEvent | ServerEvent) -> bytes:
 def encode_object(raw: dict[str, Any]) -> bytes:
     """Write a JSON object as a frame."""
     return _text(raw)
+
+
+def encode_append(audio: bytes) -> bytes:
+    """Write an ``input_audio_buffer.append`` without an id: what a client sends fifty times a second."""
+    return b'{"type":"input_audio_buffer.append","audio":"%b"}' % _b64(audio)
 
 
 def _event_id(event: Any) -> bytes:

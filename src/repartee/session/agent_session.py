@@ -396,6 +396,11 @@ class AgentSession:
     def receive(self, event: ev.RealtimeEvent) -> None:
         """An event of the model."""
         live = self._live
+        if type(event) is ev.AudioDelta:  # nearly all; the history has no part in it
+            self.tell(event)
+            if live is not None:
+                live.receive_audio(event)
+            return
         apply_event(self._history, event)
         match event:
             case ev.UserStateChanged(new=state):
@@ -470,8 +475,14 @@ class _Live:
                 last_first.push_async_callback(self.input.aclose)
             last_first.push_async_callback(self.tasks.aclose)
 
+    def receive_audio(self, event: ev.AudioDelta) -> None:
+        """A piece of the model's voice."""
+        self.speeches.receive(event)
+        if self.playback is not None:
+            self.playback.receive(event)
+
     def receive(self, event: ev.RealtimeEvent) -> None:
-        """An event of the model, after the history has it."""
+        """Any other event of the model, after the history has it."""
         self.speeches.receive(event)
         if self.playback is not None:
             self.playback.receive(event)

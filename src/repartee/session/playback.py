@@ -347,8 +347,7 @@ class Playback:
 
     def _watch(self) -> None:
         """Keep one timer for as long as an answer of the output is awaited."""
-        waiting = self.ledger.unplayed_samples > 0 and not self._paused
-        if self._timer is None and (waiting or self._clears):
+        if self._timer is None and (self._clears or (self.ledger.unplayed_samples > 0 and not self._paused)):
             self._rearm(_STALL_S)
 
     def _rearm(self, delay_s: float) -> None:

@@ -125,10 +125,12 @@ class Speeches:
     def receive(self, event: ev.RealtimeEvent) -> None:
         """An event of the model."""
         match event:
+            case ev.AudioDelta(response_id=response_id):
+                response = self._responses.get(response_id)
+                if response is not None:
+                    response.audio = True
             case ev.ResponseCreated(response_id=response_id, request_id=request_id):
                 self._created(response_id, request_id or "")
-            case ev.AudioDelta(response_id=response_id) if response_id in self._responses:
-                self._responses[response_id].audio = True
             case ev.OutputItemDone(response_id=response_id, item=item) if response_id in self._responses:
                 response = self._responses[response_id]
                 response.calls += isinstance(item, FunctionCall)

@@ -332,3 +332,41 @@ async def test_a_closed_session_answers_nothing() -> None:
     talk.session.commit_audio()
     assert len(talk.log) == count
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@virtual_time
+async def test_frames_that_come_at_once_are_sent_together_and_others_as_they_come() -> None:
+    def appends() -> list[bytes]:
+        return [e.audio for e in talk.served.received if isinstance(e, wire.InputAudioBufferAppend)]
+
+    async with Talk(ScriptedRealtimeServer(), turn_detection=None) as talk:
+        frames = [frame.data for frame in frames_of("one two")]
+        for frame in frames_of("one two"):
+            talk.session.append_audio(frame)
+        await elapse(0.1)
+        assert appends() == [frames[0], b"".join(frames[1:])]  # the first does not wait
+        for frame in frames_of("one two"):
+            talk.session.append_audio(frame)
+            await elapse(0.02)
+        assert appends()[2:] == frames
+        for frame in frames_of("one two"):
+            talk.session.append_audio(frame)
+        talk.session.commit_audio()  # goes behind what was said before it
+        await elapse(0.1)
+        kinds = [type(event).__name__ for event in talk.served.received]
+        assert kinds[-1] == "InputAudioBufferCommit"
+        assert len(appends()) == 2 + len(frames) + 2
+        assert b"".join(appends()) == 3 * b"".join(frames)
+
+
+@virtual_time
+async def test_what_waits_to_be_sent_is_not_sent_twice_where_the_connection_is_lost() -> None:
+    async with Talk(ScriptedRealtimeServer(), turn_detection=None) as talk:
+        for frame in frames_of("one two"):
+            talk.session.append_audio(frame)
+        talk.served.break_off()
+        await elapse(2.0)
+        [_first, second] = talk.server.connections
+        sent = [e.audio for e in second.received if isinstance(e, wire.InputAudioBufferAppend)]
+        assert b"".join(sent) == b"".join(frame.data for frame in frames_of("one two"))
+        assert talk.of(ev.ErrorOccurred) == []

@@ -332,7 +332,7 @@ class Responses:
         """Tell an event."""
         match event:
             case wire.ResponseOutputAudioDelta():
-                self._audio(event)
+                self.audio(event)
             case wire.ResponseOutputAudioTranscriptDelta() | wire.ResponseOutputTextDelta():
                 self._text(event)
             case wire.ResponseCreated():
@@ -446,7 +446,8 @@ class Responses:
         response.begun = True
         self._tell(ev.TranscriptDelta(response.id, event.item_id, event.delta))
 
-    def _audio(self, event: wire.ResponseOutputAudioDelta) -> None:
+    def audio(self, event: wire.ResponseOutputAudioDelta) -> None:
+        """Tell a piece of sound."""
         response = self._of(event.response_id)
         if response is None:
             return
