@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from repartee.errors import ConfigurationError
+from repartee.server.ice import check_address, ice_server
 
 __all__ = ["AccessOptions", "LoadOptions", "Option", "ServerOptions", "SlowConsumer", "option_table"]
 
@@ -119,6 +120,22 @@ class ServerOptions(LoadOptions):
     kept_audio_bytes: int = _option(
         64 * MIB, "audio of a session that is kept for conversation.item.retrieve", unit="bytes"
     )
+    ice_hosts: tuple[str, ...] = _option(
+        (),
+        "an IP address of this machine that WebRTC calls use; may be repeated. Default: all but the loopback, and that "
+        "if there is no other",
+        flag="--ice-host",
+    )
+    public_ips: tuple[str, ...] = _option(
+        (),
+        "an IP address by which WebRTC clients reach this machine behind a 1:1 NAT or in a container; may be repeated",
+        flag="--public-ip",
+    )
+    ice_servers: tuple[str, ...] = _option(
+        (),
+        "a STUN or TURN server for WebRTC (stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT); may be repeated",
+        flag="--ice-server",
+    )
 
     def __post_init__(self) -> None:
         for option in option_table():
@@ -133,6 +150,10 @@ class ServerOptions(LoadOptions):
             )
         if self.secret_ttl_s > 7200:
             raise ConfigurationError(f"secret_ttl_s={self.secret_ttl_s} is too large; right is 10 to 7200")
+        for address in (*self.ice_hosts, *self.public_ips):
+            check_address(address)
+        for server in self.ice_servers:
+            ice_server(server)
         for origin in self.allow_origins:
             if origin not in ("*", "null") and ("://" not in origin or origin.count("/") != 2):
                 raise ConfigurationError(
