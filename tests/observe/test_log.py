@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from repartee.audio import AudioFrame
 from repartee.models import events as ev
 from repartee.observe import AudioLogged, LogEntry, SessionLog
@@ -23,6 +25,33 @@ def test_of_audio_it_keeps_the_place_and_not_the_sound() -> None:
     frame = AudioFrame(bytes(960), 24_000, position_samples=4_800)
     log.record(1.0, ev.AudioDelta("r1", "a1", frame))
     assert log[0].event == AudioLogged("r1", "a1", 24_000, 4_800, 480)
+
+
+def test_audio_of_several_items_is_told_apart_and_counts_as_any_event() -> None:
+    log = SessionLog(max_entries=4)
+    for at, item_id in enumerate(("a1", "a1", "a2", "a1", "a3")):
+        frame = AudioFrame(bytes(960), 16_000, position_samples=-8 + 480 * at)
+        log.record(at / 10, ev.AudioDelta(f"r-{item_id}", item_id, frame))
+    log.record(0.5, ev.ItemDeleted("a1"))
+    heard = [entry.event for entry in log]
+    assert heard[:-1] == [
+        AudioLogged(f"r-{item_id}", item_id, 16_000, -8 + 480 * at, 480)
+        for at, item_id in ((2, "a2"), (3, "a1"), (4, "a3"))
+    ]
+    assert heard[-1] == ev.ItemDeleted("a1")
+    assert log[1:3] == [log[1], log[2]]
+    assert [at_s for at_s, _ in log] == [0.2, 0.3, 0.4, 0.5]
+    assert log.dropped == 2
+
+
+def test_the_collector_has_nothing_to_look_at_in_the_audio_of_the_past() -> None:
+    log = SessionLog()
+    frame = AudioFrame(bytes(960), 24_000)
+    log.record(0.0, ev.AudioDelta("r1", "a1", frame))
+    before = len(gc.get_objects())
+    for at in range(5_000):
+        log.record(float(at), ev.AudioDelta("r1", "a1", frame))
+    assert len(gc.get_objects()) < before + 1_000
 
 
 def test_it_forgets_the_oldest_and_counts_them() -> None:
