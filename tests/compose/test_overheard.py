@@ -73,6 +73,37 @@ async def test_where_the_model_writes_nothing_down_the_recognisers_words_stand()
         assert [(e.item_id, e.transcript) for e in talk.of(ev.TranscriptCompleted)] == [
             ("item_mine", "book a table")
         ]
+        assert talk.said() == [("user", "book a table"), ("assistant", "Sure.")]
+
+
+@virtual_time
+async def test_the_answer_does_not_wait_for_the_words_that_will_stand() -> None:
+    async with Talk(None, ScriptedSTT(final_lag_s=0.4)) as talk:
+        talk.session.begin_input("item_mine")
+        for frame in frames_of("book a table"):
+            talk.session.append_audio(frame)
+            await elapse(0.02)
+        talk.session.commit_audio()  # nobody has asked for the final words yet
+        committed_at = talk.clock.now()
+        await talk.answer()
+        await talk.until(lambda: talk.of(ev.TranscriptCompleted), "the transcript")
+        assert talk.said() == [("user", "book a table"), ("assistant", "Sure.")]
+        asked_at = min(at for at, event in talk.log if isinstance(event, ev.ResponseCreated))
+        written_at = max(at for at, event in talk.log if isinstance(event, ev.TranscriptCompleted))
+        assert asked_at - committed_at < 0.1 < written_at - committed_at
+        kinds = [type(event) for _, event in talk.log]
+        assert kinds.index(ev.ItemDone) < kinds.index(ev.TranscriptCompleted)
+        assert not [e for e in talk.of(ev.InterimTranscript) if e.settled]  # the turn was over
+
+
+@virtual_time
+async def test_a_turn_that_nobody_could_write_down_says_so() -> None:
+    async with Talk(None, ScriptedSTT(interim_lag_s=None, final_lag_s=0.3, faults=[fail(1)])) as talk:
+        await one_turn(talk)  # the commit comes before the last words
+        await elapse(1)
+        assert [e.stage for e in talk.of(ev.ErrorOccurred)] == ["stt"]
+        assert [e.item_id for e in talk.of(ev.TranscriptFailed)] == ["item_mine"]
+        assert talk.said() == [("user", ""), ("assistant", "Sure.")]
 
 
 @virtual_time
