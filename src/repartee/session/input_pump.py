@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from repartee.audio import Resampler
 from repartee.errors import DeviceError, ReparteeError
 from repartee.io import AudioInput
 from repartee.models import RealtimeSession
 from repartee.models.events import ErrorOccurred, RealtimeEvent
-
-if TYPE_CHECKING:
-    from repartee.audio import AudioFrame
 
 __all__ = ["InputOwner", "InputPump"]
 
@@ -46,27 +42,29 @@ class InputPump:
         """Read until the input ends or fails; the conversation goes on in either case."""
         frames = aiter(self._input)
         resampler: Resampler | None = None
-        while (frame := await self._next(frames)) is not None:
+        while True:
+            try:
+                frame = await anext(frames)
+            except StopAsyncIteration:
+                return
+            except Exception as error:  # whatever a driver raises, the conversation goes on without it
+                self._failed(error)
+                return
             mono = frame.to_mono() if frame.channels > 1 else frame
             if mono.sample_rate != self._sample_rate:
                 if resampler is None or resampler.source_rate != mono.sample_rate:
                     resampler = Resampler(mono.sample_rate, self._sample_rate)
                 mono = resampler.push(mono)
-            if mono.samples:
+            if mono.data:
                 self._session.append_audio(mono)
 
-    async def _next(self, frames: AsyncIterator[AudioFrame]) -> AudioFrame | None:
-        try:
-            return await anext(frames)
-        except StopAsyncIteration:
-            return None
-        except ReparteeError as error:
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, ReparteeError):
             self._owner.tell(ErrorOccurred(error, "input"))
-        except Exception as error:  # whatever a driver raises, the conversation goes on without it
-            failure = DeviceError(f"the audio input failed with {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._owner.tell(ErrorOccurred(failure, "input"))
-        return None
+            return
+        failure = DeviceError(f"the audio input failed with {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        self._owner.tell(ErrorOccurred(failure, "input"))
 
     async def aclose(self) -> None:
         """Release the input."""
