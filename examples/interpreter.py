@@ -9,30 +9,43 @@ Any server that speaks the protocol will do: name it in OPENAI_BASE_URL.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 
-from repartee import AgentSession, AudioInput, AudioOutput
+from _conversation import converse, has_key
+
+from repartee import AgentSession
 from repartee.models.events import (
-    AgentStateChanged,
     InterimTranscript,
     ItemDone,
+    RealtimeEvent,
     TranscriptCompleted,
     TranscriptDelta,
 )
 from repartee.plugins import openai
-from repartee.transports.console import open_console
-from repartee.transports.file import FileInput, RecordingOutput
 
 
-def ears_and_voice(paths: list[str]) -> tuple[AudioInput, AudioOutput]:
-    """Where the caller is heard and the agent speaks: this machine's devices, or files and nobody."""
-    return (FileInput(paths, gap_ms=5000), RecordingOutput()) if paths else open_console()
+class Interpretation:
+    """Prints both sides as they come."""
+
+    def __init__(self) -> None:
+        self.translation = ""
+
+    def show(self, event: RealtimeEvent) -> None:
+        """Print more of either side."""
+        if isinstance(event, InterimTranscript):
+            print(f"hearing      {event.text} …")
+        elif isinstance(event, TranscriptCompleted):
+            print(f"heard        {event.transcript}")
+        elif isinstance(event, TranscriptDelta):
+            self.translation += event.delta
+            print(f"translating  {self.translation} …")
+        elif isinstance(event, ItemDone) and event.response_id is not None:
+            print(f"translated   {self.translation}")
+            self.translation = ""
 
 
 async def main(paths: list[str]) -> None:
-    if not os.environ.get("OPENAI_API_KEY"):
-        print("This needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for a server of your own).")
+    if not has_key():
         return
     session = AgentSession(
         llm=openai.realtime.RealtimeModel(
@@ -41,28 +54,7 @@ async def main(paths: list[str]) -> None:
             input_audio_transcription={"model": "gpt-realtime-whisper"},
         )
     )
-    async with session:
-        events = session.events()
-        microphone, loudspeaker = ears_and_voice(paths)
-        await session.start(audio_input=microphone, audio_output=loudspeaker)
-        answers, translation = 0, ""
-        async for event in events:
-            if isinstance(event, InterimTranscript):
-                print(f"hearing      {event.text} …")
-            elif isinstance(event, TranscriptCompleted):
-                print(f"heard        {event.transcript}")
-            elif isinstance(event, TranscriptDelta):
-                translation += event.delta
-                print(f"translating  {translation} …")
-            elif isinstance(event, ItemDone) and event.response_id is not None:
-                print(f"translated   {translation}")
-                translation = ""
-            elif (
-                isinstance(event, AgentStateChanged) and event.new == "listening" and event.old == "speaking"
-            ):
-                answers += 1
-                if answers == len(paths):
-                    break
+    await converse(session, paths, Interpretation().show)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,15 @@ Any server that speaks the protocol will do: name it in OPENAI_BASE_URL.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 
-from repartee import AgentSession, Message
+from _conversation import has_key, show_messages
+
+from repartee import AgentSession
 from repartee.models.events import ItemDone
 from repartee.plugins import openai
 from repartee.transports.console import open_console
 from repartee.transports.file import FileInput, RecordingOutput
-
-
-def show(event: ItemDone) -> None:
-    """Print what was said."""
-    if isinstance(event.item, Message):
-        print(f"{event.item.role:9}  {event.item.text or '(speech)'}")
 
 
 async def with_files(session: AgentSession, paths: list[str]) -> None:
@@ -53,14 +48,13 @@ async def with_a_key(session: AgentSession) -> None:
 
 
 async def main(paths: list[str]) -> None:
-    if not os.environ.get("OPENAI_API_KEY"):
-        print("This needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for a server of your own).")
+    if not has_key():
         return
     session = AgentSession(
         llm=openai.realtime.RealtimeModel(voice="alloy", turn_detection=None),
         turn_detection="manual",
     )
-    session.on(ItemDone, show)
+    session.on(ItemDone, show_messages)
     async with session:
         await (with_files(session, paths) if paths else with_a_key(session))
 

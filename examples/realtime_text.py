@@ -9,8 +9,9 @@ Any server that speaks the protocol will do: name it in OPENAI_BASE_URL.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
+
+from _conversation import has_key
 
 from repartee import Agent, AgentSession
 from repartee.models.events import TranscriptDelta
@@ -20,8 +21,7 @@ ASKED = ("what is the tallest mountain", "and how high is it")
 
 
 async def main(asked: tuple[str, ...]) -> None:
-    if not os.environ.get("OPENAI_API_KEY"):
-        print("This needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for a server of your own).")
+    if not has_key():
         return
     model = openai.realtime.RealtimeModel(modalities=["text"])
     session = AgentSession(llm=model)
