@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from repartee.errors import ModelConnectionError
 from repartee.plugins.openai.realtime.address import link_request
 from repartee.plugins.openai.server import Server
 
@@ -59,3 +60,14 @@ def test_a_token_is_asked_for_each_time() -> None:
     for token in ("first", "second"):
         request = asyncio.run(link_request(server, model="m", timeout_s=1.0, heartbeat_s=1.0))
         assert request.headers == {"Authorization": f"Bearer {token}"}
+
+
+def test_a_token_that_can_not_be_had() -> None:
+    def fail() -> str:
+        raise RuntimeError("the secret is hunter2")
+
+    server = Server("azure_v1", f"{AZURE}/openai/v1", entra_token=fail)
+    with pytest.raises(ModelConnectionError, match="failed with RuntimeError") as caught:
+        asyncio.run(link_request(server, model="m", timeout_s=1.0, heartbeat_s=1.0))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from urllib.parse import quote
 
+from repartee.errors import ModelConnectionError
 from repartee.plugins.openai.realtime.link import LinkRequest
 from repartee.plugins.openai.server import Server
 
@@ -26,6 +27,9 @@ async def link_request(
             configuration (OpenAI refuses both in the address).
         timeout_s: of the handshake.
         heartbeat_s: as in `LinkRequest`.
+
+    Raises:
+        ModelError: the function that gets the token failed. What it said is left out: it may hold a secret.
     """
     base = "ws" + server.base_url.removeprefix("http")
     name = quote(model or "", safe="")
@@ -39,8 +43,12 @@ async def link_request(
     headers: dict[str, str] = {}
     token = server.entra_token
     if callable(token):
-        made = token()
-        token = await made if isinstance(made, Awaitable) else made
+        try:
+            made = token()
+            token = await made if isinstance(made, Awaitable) else made
+        except Exception as error:
+            text = f"there is no Entra token: entra_token's function failed with {type(error).__name__}"
+            raise ModelConnectionError(text, stage="realtime", provider="openai", code="no_token") from None
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     elif server.sends_key and server.key is not None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from repartee.clock import Clock
-from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError, Stage
+from repartee.errors import ConfigurationError, ModelConnectionError, ModelError, ModelTimeoutError, Stage
 from repartee.plugins.openai.realtime.link import Connector, Link, LinkRequest
 
-__all__ = ["Deadlines", "Keeper", "KeeperOwner", "Wire", "open_wire"]
+__all__ = ["Deadlines", "Keeper", "KeeperOwner", "Wire", "checked_deadlines", "checked_seconds", "open_wire"]
 
 _LOG = logging.getLogger("repartee.openai")
 _FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1010, 3000, 4000})
@@ -55,6 +55,39 @@ class Deadlines:
     close_s: float = _CLOSE_S
 
 
+_DEADLINES = {
+    "connect_timeout_s": "connect_s",
+    "reconnect_timeout_s": "reconnect_s",
+    "max_session_duration_s": "session_s",
+    "handover_grace_s": "grace_s",
+    "response_timeout_s": "response_s",
+    "response_duration_s": "response_duration_s",
+    "commit_timeout_s": "commit_s",
+    "transcription_timeout_s": "transcription_s",
+    "close_timeout_s": "close_s",
+}
+
+
+def checked_seconds(name: str, value: float) -> float:
+    """A length of time that a user gave.
+
+    Raises:
+        ConfigurationError: it is not above 0; the message names it.
+    """
+    if not value > 0:
+        raise ConfigurationError(f"{name} is {value}; it must be more than 0 s")
+    return value
+
+
+def checked_deadlines(**seconds: float) -> Deadlines:
+    """Deadlines by the names that users give them.
+
+    Raises:
+        ConfigurationError: one is not above 0; the message names it.
+    """
+    return Deadlines(**{_DEADLINES[name]: checked_seconds(name, value) for name, value in seconds.items()})
+
+
 class Wire:
     """A link that keeps what comes until somebody listens, so that it may be opened ahead.
 
@@ -79,7 +112,8 @@ class Wire:
         """A frame has come."""
         if self._on_message is not None:
             self._on_message(frame)
-        elif len(self._held) < _HELD_FRAMES_MAX:
+            return  # nobody waits for the greeting any more
+        if len(self._held) < _HELD_FRAMES_MAX:
             self._held.append(frame)
         self.greeted.set()
 
@@ -315,6 +349,8 @@ class Keeper:
 
     async def _drop(self, wire: Wire) -> None:
         self._wire = None
+        wire.detach()
+        self._owner.connection_lost()  # it had been given the state
         await wire.aclose()
 
     def _on_close(self, code: int, reason: str) -> None:

@@ -11,7 +11,7 @@ from repartee.models import ChatRequest, RealtimeCapabilities, SessionOptions, S
 from repartee.models import RealtimeModel as BaseRealtimeModel
 from repartee.plugins.openai.realtime.address import link_request
 from repartee.plugins.openai.realtime.dialect import speaking_beta
-from repartee.plugins.openai.realtime.keeper import Deadlines, Wire, open_wire
+from repartee.plugins.openai.realtime.keeper import Wire, checked_deadlines, checked_seconds, open_wire
 from repartee.plugins.openai.realtime.link import Connector, LinkRequest, connect
 from repartee.plugins.openai.realtime.options import NOT_GIVEN, NotGivenOr, RealtimeOptions, as_model
 from repartee.plugins.openai.realtime.responses import SAMPLE_RATE
@@ -31,17 +31,6 @@ _OBJECTS: dict[str, type[Any]] = {
     "prompt": wire.Prompt,
 }
 _OBJECTS_OR_WORDS: dict[str, type[Any]] = {"truncation": wire.RetentionRatio, "tracing": wire.Tracing}
-_DEADLINES = (
-    "connect_timeout_s",
-    "reconnect_timeout_s",
-    "max_session_duration_s",
-    "handover_grace_s",
-    "response_timeout_s",
-    "response_duration_s",
-    "commit_timeout_s",
-    "transcription_timeout_s",
-    "close_timeout_s",
-)
 
 _MODALITIES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("audio",): ("audio",),
@@ -158,18 +147,18 @@ class RealtimeModel(BaseRealtimeModel):
             **words,
             **objects,
         )
-        self.deadlines = _deadlines(
-            connect_timeout_s,
-            reconnect_timeout_s,
-            max_session_duration_s,
-            handover_grace_s,
-            response_timeout_s,
-            response_duration_s,
-            commit_timeout_s,
-            transcription_timeout_s,
-            close_timeout_s,
+        self.deadlines = checked_deadlines(
+            connect_timeout_s=connect_timeout_s,
+            reconnect_timeout_s=reconnect_timeout_s,
+            max_session_duration_s=max_session_duration_s,
+            handover_grace_s=handover_grace_s,
+            response_timeout_s=response_timeout_s,
+            response_duration_s=response_duration_s,
+            commit_timeout_s=commit_timeout_s,
+            transcription_timeout_s=transcription_timeout_s,
+            close_timeout_s=close_timeout_s,
         )
-        self.temperature, self.heartbeat_s = temperature, heartbeat_s
+        self.temperature, self.heartbeat_s = temperature, checked_seconds("heartbeat_s", heartbeat_s)
         # Of Azure's APIs only the dated one still speaks the beta's names.
         self.connector = speaking_beta(connector) if self.server.kind == "azure" else connector
         self._spares = Spares(prewarm_connections)
@@ -263,13 +252,6 @@ def _options(
                 f"{name} is {given[name]!r}; it must be a name, such as {_NAMES[name]!r}"
             )
     return RealtimeOptions(modalities=wanted, speed=speed, max_response_output_tokens=limit, **given)
-
-
-def _deadlines(*seconds: float) -> Deadlines:
-    for name, value in zip(_DEADLINES, seconds, strict=True):
-        if not value > 0:
-            raise ConfigurationError(f"{name} is {value}; it must be more than 0 s")
-    return Deadlines(*seconds)
 
 
 def _http(url: object) -> str | None:
