@@ -12,7 +12,7 @@ from typing import Any
 from repartee.audio.frame import check_sample_rate
 from repartee.errors import AudioFormatError, MissingDependencyError
 
-__all__ = ["EchoCanceller"]
+__all__ = ["EchoCanceller", "load_audio_processing"]
 
 _MAX_DELAY_MS = 500
 
@@ -36,20 +36,12 @@ class EchoCanceller:
             raise AudioFormatError(
                 f"echo cancellation needs a rate that is a multiple of 100 Hz, not {sample_rate} Hz"
             )
-        try:
-            from livekit import rtc
-            from livekit.rtc.apm import AudioProcessingModule
-        except ImportError as error:
-            raise MissingDependencyError(
-                "echo cancellation",
-                package="livekit",
-                extra="talk",
-                detail="with headphones it can be switched off instead",
-            ) from error
+        self._frame, module = load_audio_processing(
+            "echo cancellation", "with headphones it can be switched off instead"
+        )
         self.sample_rate = sample_rate
         self.block_samples = sample_rate // 100
-        self._frame: Any = rtc.AudioFrame
-        self._apm: Any = AudioProcessingModule(
+        self._apm: Any = module(
             echo_cancellation=True, noise_suppression=noise_suppression, high_pass_filter=high_pass
         )
         self._delay_ms: int | None = None
@@ -81,3 +73,21 @@ class EchoCanceller:
                 f"a block of 10 ms has {2 * self.block_samples} bytes at {self.sample_rate} Hz, not {len(block)}"
             )
         return self._frame(bytearray(block), self.sample_rate, 1, self.block_samples)
+
+
+def load_audio_processing(feature: str, detail: str) -> tuple[Any, Any]:
+    """What makes frames, and the audio processing module, of the package livekit.
+
+    Args:
+        feature: what they are wanted for, in the error's words.
+        detail: what to do without.
+
+    Raises:
+        MissingDependencyError: the package livekit is not installed.
+    """
+    try:
+        from livekit import rtc
+        from livekit.rtc.apm import AudioProcessingModule
+    except ImportError as error:
+        raise MissingDependencyError(feature, package="livekit", extra="talk", detail=detail) from error
+    return rtc.AudioFrame, AudioProcessingModule

@@ -86,6 +86,10 @@ class Turn:
         """Until when it is kept although it did not take the floor: it may be an answer to the reply's end."""
         self._drafted = 0
 
+    def configure(self, options: TurnOptions) -> None:
+        """Go by other options from the next fact on."""
+        self._options = options
+
     @property
     def open(self) -> bool:
         """Whether the caller has said something that is not answered for yet."""
