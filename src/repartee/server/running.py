@@ -1,0 +1,161 @@
+"""The sessions that run: each with its place, its timers, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from repartee.clock import Clock
+from repartee.protocol.config import SessionConfig
+from repartee.protocol.faults import Fault
+from repartee.server.admission import Admission, Place
+from repartee.server.faults import IDLE, SHUTDOWN, expired, filled
+from repartee.server.options import ServerOptions
+from repartee.server.served import Served
+from repartee.server.served_session import OutputSink, ServedSession
+
+__all__ = ["RunningSession", "RunningSessions", "SessionFactory"]
+
+log = logging.getLogger("repartee.server")
+
+SessionFactory = Callable[..., ServedSession]
+"""Called as the class `ServedSession`."""
+
+END_S: Final = 5.0
+"""What a session that was told to end may take."""
+
+
+class RunningSession:
+    """One session that runs. Made by `RunningSessions.open`.
+
+    Args:
+        session: itself.
+        place: that it takes.
+        owner: the name of the key that it came with.
+        options: how long it may last, and be idle.
+        on_end: called once when it is over.
+    """
+
+    def __init__(
+        self,
+        session: ServedSession,
+        place: Place,
+        owner: str,
+        options: ServerOptions,
+        on_end: Callable[[RunningSession], None],
+    ) -> None:
+        self.session = session
+        self.owner = owner
+        self._place = place
+        self._options = options
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._active_at = self._loop.time()
+        self._closed = False
+        self._timers = {"expiry": self._loop.call_later(options.session_s, self._expire)}
+        if options.idle_s > 0:
+            self._watch_idle()
+
+    def touch(self) -> None:
+        """Something came from the client, or audio went to it: the session is not idle."""
+        self._active_at = self._loop.time()
+
+    async def aclose(self) -> None:
+        """End it, and give its place back. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        try:
+            await self.session.aclose()
+        finally:
+            self._place.release()
+            self._on_end(self)
+
+    def _expire(self) -> None:
+        log.info("session %s: expired after %g s", self.session.id, self._options.session_s)
+        self.session.end(expired(self._options.session_s))
+
+    def _watch_idle(self) -> None:
+        left_s = self._active_at + self._options.idle_s - self._loop.time()
+        if left_s > 0:
+            self._timers["idle"] = self._loop.call_later(left_s, self._watch_idle)
+        else:
+            log.info("session %s: idle for %g s", self.session.id, self._options.idle_s)
+            self.session.end(filled(IDLE, idle_s=self._options.idle_s))
+
+
+class RunningSessions:
+    """All sessions that run.
+
+    Args:
+        options: the limits.
+        admission: who is in.
+        factory: makes sessions. Default: `ServedSession`.
+    """
+
+    def __init__(
+        self, options: ServerOptions, admission: Admission, factory: SessionFactory = ServedSession
+    ) -> None:
+        self._options = options
+        self._admission = admission
+        self._factory = factory
+        self._running: dict[str, RunningSession] = {}  # bounded by the options' sessions
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def open(
+        self, served: Served, config: SessionConfig, *, owner: str, output: OutputSink | None = None
+    ) -> RunningSession:
+        """Make a session; not started yet.
+
+        Args:
+            served: what it converses with.
+            config: as it begins.
+            owner: the name of the key that it comes with.
+            output: what plays on the server. Default: nothing.
+
+        Raises:
+            ErrorReply: there is no room.
+        """
+        place = self._admission.enter(owner)
+        try:
+            clock = Clock(asyncio.get_running_loop().time)
+            session = self._factory(served, config=config, clock=clock, options=self._options, output=output)
+            running = RunningSession(session, place, owner, self._options, self._ended)
+        except BaseException:
+            place.release()
+            raise
+        self._running[session.id] = running
+        self._none_left.clear()
+        return running
+
+    async def drain(self, fault: Fault = SHUTDOWN, *, drain_s: float | None = None) -> None:
+        """Let running sessions come to their end for a while, then end them.
+
+        Args:
+            fault: that is told to those still running then.
+            drain_s: how long. Default: as the options say.
+        """
+        await self._wait_none(self._options.drain_s if drain_s is None else drain_s)
+        for running in list(self._running.values()):
+            running.session.end(fault)
+        await self._wait_none(END_S)
+        await asyncio.gather(*(running.aclose() for running in list(self._running.values())))
+
+    async def _wait_none(self, within_s: float) -> None:
+        if within_s > 0 and self._running:
+            waiting: Any = asyncio.ensure_future(self._none_left.wait())
+            await asyncio.wait((waiting,), timeout=within_s)
+            waiting.cancel()
+
+    def _ended(self, running: RunningSession) -> None:
+        self._running.pop(running.session.id, None)
+        if not self._running:
+            self._none_left.set()

@@ -1,0 +1,51 @@
+"""What uvicorn reads sockets with."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from repartee.server.options import LoadOptions
+
+__all__ = ["http_protocol", "websocket_protocol"]
+
+
+def http_protocol(options: LoadOptions) -> type[asyncio.Protocol]:
+    """HTTP as uvicorn's, which leaves a connection open for ever that asks for nothing; this one does not.
+
+    Args:
+        options: says how long a request's head may take.
+    """
+    base: Any = AutoHTTPProtocol
+
+    class PatientHttp(base):  # type: ignore[misc]
+        """HTTP with a deadline for the first request."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._deadline = asyncio.get_running_loop().call_later(options.handshake_s, self._too_late)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._deadline.cancel()
+            super().connection_lost(exc)
+
+        def handle_websocket_upgrade(self, *args: Any) -> None:
+            self._deadline.cancel()
+            super().handle_websocket_upgrade(*args)
+
+        def _too_late(self) -> None:
+            if self.scope is None and not self.transport.is_closing():
+                self.transport.abort()
+
+    return PatientHttp
+
+
+def websocket_protocol(options: LoadOptions) -> Any:
+    """Our WebSocket (`native`), or uvicorn's where it can't be had."""
+    try:
+        from repartee.server.native import native_protocol
+    except ImportError:
+        return "websockets-sansio"
+    return native_protocol(options)
