@@ -1,0 +1,37 @@
+/** Where the server is: beside this page, under whatever prefix it is mounted. */
+
+/**
+ * @param {string} path relative, such as `v1/realtime`
+ * @param {Record<string, string|undefined>} [query]
+ * @param {string} [base] address of the page
+ * @returns {URL}
+ */
+export function endpoint(path, query = {}, base = document.baseURI) {
+  const url = new URL(path, base);
+  for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
+  return url;
+}
+
+/** @param {URL} url @returns {URL} the same over a WebSocket */
+export function socketUrl(url) {
+  const socket = new URL(url);
+  socket.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return socket;
+}
+
+/**
+ * The names under which the server serves, and whether it wants a key.
+ * @param {string} key
+ * @returns {Promise<{models: string[], failure: import("./failure.js").FAILURES|string|null}>}
+ */
+export async function askModels(key, judge) {
+  let response;
+  try {
+    response = await fetch(endpoint("v1/models"), { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  } catch {
+    return { models: [], failure: "unreachable" };
+  }
+  if (!response.ok) return { models: [], failure: judge(response.status) };
+  const { data = [] } = await response.json().catch(() => ({}));
+  return { models: data.map(({ id }) => String(id)), failure: null };
+}
