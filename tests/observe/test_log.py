@@ -44,14 +44,35 @@ def test_audio_of_several_items_is_told_apart_and_counts_as_any_event() -> None:
     assert log.dropped == 2
 
 
-def test_the_collector_has_nothing_to_look_at_in_the_audio_of_the_past() -> None:
+def test_words_come_back_as_they_were() -> None:
+    log = SessionLog()
+    words: list[ev.RealtimeEvent] = [
+        ev.TranscriptDelta("r1", "a1", "so "),
+        ev.TranscriptDelta("r1", "a1", "many", start_ms=120.0),
+        ev.OutputHeard("r1", "a1", "so", 80.0),
+        ev.OutputHeard("r1", "a1", "so many", 160.0),
+        ev.OutputHeard("r1", "a1", "quite another", 160.0),
+        ev.OutputHeard("r2", "a2", "so", 80.0),
+        ev.OutputHeard("r1", "a1", "so many words", 180.0),
+    ]
+    for at, event in enumerate(words):
+        log.record(at / 10, event)
+    assert list(log) == [LogEntry(at / 10, event) for at, event in enumerate(words)]
+    assert log[1].event == words[1]
+
+
+def test_the_collector_has_nothing_to_look_at_in_the_past() -> None:
     log = SessionLog()
     frame = AudioFrame(bytes(960), 24_000)
     log.record(0.0, ev.AudioDelta("r1", "a1", frame))
+    gc.collect()
     before = len(gc.get_objects())
-    for at in range(5_000):
+    for at in range(2_000):
         log.record(float(at), ev.AudioDelta("r1", "a1", frame))
-    assert len(gc.get_objects()) < before + 1_000
+        log.record(float(at), ev.TranscriptDelta("r1", "a1", f"word {at}"))
+        log.record(float(at), ev.OutputHeard("r1", "a1", f"word {at}", 20.0 * at))
+    gc.collect()
+    assert len(gc.get_objects()) < before + 200
 
 
 def test_it_forgets_the_oldest_and_counts_them() -> None:

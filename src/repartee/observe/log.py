@@ -6,9 +6,9 @@ import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
-from repartee.models.events import AudioDelta, RealtimeEvent
+from repartee.models.events import AudioDelta, OutputHeard, RealtimeEvent, TranscriptDelta
 
 __all__ = ["AudioLogged", "LogEntry", "SessionLog"]
 
@@ -34,21 +34,26 @@ class LogEntry(NamedTuple):
     event: RealtimeEvent | AudioLogged
 
 
+_Kept = LogEntry | bytes | tuple[Any, ...]
+
+
 class SessionLog(Sequence[LogEntry]):
     """The newest events of a session. Of audio only its place and length are kept; a recorder keeps the sound.
 
-    Most events are audio, fifty a second in each session. So they are kept packed: a fifth of the memory, and nothing
-    that the garbage collector has to look at, whose pauses would grow with every session's past.
+    Most events are audio, fifty a second in each session, and words. So those are kept packed: audio in a fifth of the
+    memory, and both as nothing that the garbage collector has to look at, whose pauses would else grow with every
+    session's past.
 
     Args:
         max_entries: how many to keep; the oldest are dropped, and counted in `dropped`. Default 50,000, which is
             about an hour of talk.
     """
 
-    __slots__ = ("_entries", "_voice_of", "_voices", "dropped")
+    __slots__ = ("_entries", "_heard", "_voice_of", "_voices", "dropped")
 
     def __init__(self, max_entries: int = 50_000) -> None:
-        self._entries: deque[LogEntry | bytes] = deque(maxlen=max_entries)
+        self._entries: deque[_Kept] = deque(maxlen=max_entries)
+        self._heard: dict[str, str] = {}  # all that was heard of each item
         self._voices: list[tuple[str, str, int]] = []  # response, item and rate; one for each that has spoken
         self._voice_of: dict[tuple[str, str, int], int] = {}
         self.dropped = 0
@@ -58,7 +63,7 @@ class SessionLog(Sequence[LogEntry]):
         if len(self._entries) == self._entries.maxlen:
             self.dropped += 1
         if type(event) is not AudioDelta:
-            self._entries.append(LogEntry(at_s, event))
+            self._entries.append(self._packed(at_s, event))
             return
         audio = event.audio
         voice = (event.response_id, event.item_id, audio.sample_rate)
@@ -68,9 +73,24 @@ class SessionLog(Sequence[LogEntry]):
             self._voices.append(voice)
         self._entries.append(_PACKED.pack(at_s, audio.position_samples, audio.samples, number))
 
-    def _unpacked(self, entry: LogEntry | bytes) -> LogEntry:
+    def _packed(self, at_s: float, event: RealtimeEvent) -> _Kept:
+        if type(event) is TranscriptDelta:
+            return (at_s, event.response_id, event.item_id, event.delta, event.start_ms)
+        if type(event) is OutputHeard:
+            # Each tells all the words again; they are kept once.
+            if event.text.startswith(self._heard.get(event.item_id, "")):
+                self._heard[event.item_id] = event.text
+                return (at_s, event.response_id, event.item_id, len(event.text), event.audio_ms)
+        return LogEntry(at_s, event)
+
+    def _unpacked(self, entry: _Kept) -> LogEntry:
         if isinstance(entry, LogEntry):
             return entry
+        if isinstance(entry, tuple):
+            at_s, response_id, item_id, what, ms = entry
+            if isinstance(what, str):
+                return LogEntry(at_s, TranscriptDelta(response_id, item_id, what, ms))
+            return LogEntry(at_s, OutputHeard(response_id, item_id, self._heard[item_id][:what], ms))
         at_s, position, samples, voice = _PACKED.unpack(entry)
         response_id, item_id, sample_rate = self._voices[voice]
         return LogEntry(at_s, AudioLogged(response_id, item_id, sample_rate, position, samples))
