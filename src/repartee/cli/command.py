@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module, one line for --help). A module is imported when its command is used.
     "doctor": ("repartee.cli.doctor", "what works on this machine, and what to install for the rest"),
     "models": ("repartee.cli.models", "which models are here, what else can be had, and how to get it"),
+    "serve": ("repartee.cli.serve", "a server for OpenAI Realtime clients, and a page to talk to"),
     "talk": ("repartee.cli.talk", "a conversation: by voice, with sound files, or typed"),
 }
 
@@ -76,7 +77,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser; only the named command's module is imported, and only its options are known."""
     parser = argparse.ArgumentParser(
         prog="repartee",
-        description="Real-time voice agents. Try: repartee talk --demo",
+        description="Real-time voice agents. Try: repartee serve",
         epilog="Exit codes: 0 it worked, 1 it failed, 2 it was called wrongly, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"repartee {__version__}")

@@ -99,7 +99,9 @@ class RealtimeServer(uvicorn.Server):
         tls: dict[str, Any] | None = None,
         websockets: str = "native",
     ) -> None:
-        self._application = application
+        self.application = application
+        self.serving = asyncio.Event()
+        """Set once it takes connections."""
         self._sock = sock
         self._tune = tune
         self._stopping: asyncio.Task[None] | None = None
@@ -131,7 +133,12 @@ class RealtimeServer(uvicorn.Server):
 
     @property
     def _service(self) -> Service:
-        return service_of(self._application)
+        return service_of(self.application)
+
+    @property
+    def shows_page(self) -> bool:
+        """Whether there is a page to open."""
+        return self._service.options.page
 
     @property
     def port(self) -> int:
@@ -162,6 +169,11 @@ class RealtimeServer(uvicorn.Server):
                 gc.unfreeze()
             await self._service.aclose()
             self._sock.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        await super().startup(sockets)
+        self.serving.set()
 
     def stop(self, *, drain: bool = True) -> None:
         """Begin to end: no new sessions; running ones are waited for, or (``drain=False``) ended at once."""
