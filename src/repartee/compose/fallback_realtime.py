@@ -15,13 +15,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from repartee.chat import ChatContext, FunctionCall, Item, Message, TextContent
+from repartee.chat import ChatContext, Item, Message
 from repartee.clock import Clock
+from repartee.compose.fallback_lines import Lines
+from repartee.compose.fallback_responses import Response, Responses
 from repartee.compose.providers import Desk, close_all, first_to_begin, log_bad_end, prewarm_all
-from repartee.compose.replay import InputAudio, Line, Rates, is_empty
+from repartee.compose.replay import InputAudio, Line, is_empty
 from repartee.compose.tasks import TaskOwner
 from repartee.errors import ConfigurationError, ModelError, ModelTimeoutError, ReparteeError, UsageError
 from repartee.models import (
@@ -102,28 +104,6 @@ class FallbackRealtimeModel(RealtimeModel):
         await close_all(self.desk.models)
 
 
-@dataclass(slots=True, eq=False)
-class _Response:
-    """One that was asked for, or that a model began by itself."""
-
-    options: ResponseOptions
-    id: str | None = None
-    """As the consumer knows it; ``None`` until it was created."""
-    inner_id: str | None = None
-    begun: bool = False
-    called: bool = False
-    """Whether it asked for a function."""
-    items: list[str] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)
-    deadline: asyncio.TimerHandle | None = None
-
-    def disarm(self) -> None:
-        """Its deadline no longer matters."""
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
-
-
 class _Session(RealtimeSession):
     def __init__(
         self, model: FallbackRealtimeModel, options: SessionOptions, *, on_event: Sink, clock: Clock
@@ -135,12 +115,15 @@ class _Session(RealtimeSession):
         self._line: Line | None = None
         self._history = ChatContext()
         self._input = InputAudio()
-        self._responses: list[_Response] = []  # bounded by what the consumer asks for at a time
-        self._tried: dict[int, ModelError] = {}
-        """Who failed since a response was last completed."""
-        self._unreached: set[int] = set()
-        """Who could not be connected to when that was last tried."""
-        self._last_chance = False
+        self._responses = Responses(self.emit, self._history, deadline_s=model.deadline_s, on_late=self._late)
+        self._lines = Lines(
+            self._desk,
+            model.capabilities,
+            hear=self._hear,
+            close=self._close,
+            clock=clock,
+            deadline_s=model.deadline_s,
+        )
         self._playing: set[str] = set()
         self._told_error: ReparteeError | None = None
         self._return_timer: asyncio.TimerHandle | None = None
@@ -152,18 +135,18 @@ class _Session(RealtimeSession):
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        line = await self._connect()
+        line = await self._lines.open(self.options)
         if line is None:
             self._over = True
-            raise self._desk.exhausted(self._tried)
+            raise self._desk.exhausted(self._lines.tried)
         self._adopt(line)
 
     async def aclose(self) -> None:
         if self._line is not None and self._line.session is not None:
             await self._line.session.aclose()
         self._over = True
-        for response in tuple(self._responses):
-            self._end(response, "cancelled", "session closed")
+        for response in self._responses:
+            self._responses.end(response, "cancelled", "session closed")
         if self._return_timer is not None:
             self._return_timer.cancel()
         await self._tasks.aclose()
@@ -176,61 +159,13 @@ class _Session(RealtimeSession):
     def _inner(self) -> RealtimeSession | None:
         return self._line.session if self._line is not None else None
 
-    async def _connect(self, only: int | None = None) -> Line | None:
-        """A session with the first model that one can be had of (or with this one, or not at all)."""
-        while (index := self._desk.take(self._tried) if only is None else only) is not None:
-            model = self._desk.models[index]
-            own, mine = model.capabilities, self._model.capabilities
-            line = Line(
-                index,
-                Rates(
-                    (mine.input_sample_rate, own.input_sample_rate),
-                    (own.output_sample_rate, mine.output_sample_rate),
-                ),
-            )
-            settled = False
-            try:
-                line.session = model.session(
-                    self._options_for(index),
-                    on_event=lambda event, line=line: self._hear(line, event),  # type: ignore[misc]
-                    clock=self.clock,
-                )
-                async with asyncio.timeout(self._deadline_s):
-                    await line.session.start()
-                settled = True
-                self._unreached.discard(index)
-                return line
-            except Exception as error:
-                settled = True
-                failure = self._desk.error_of(index, error, self._deadline_s)
-            finally:
-                if not settled:
-                    self._desk.abandoned(index)
-                if not settled and line.session is not None:
-                    self._close(line.session)
-            if line.session is not None:
-                self._close(line.session)
-            # That the preferred one is still ill is no news.
-            told = only is None and len(self._tried) + 1 < len(self._desk.models)
-            self._desk.failed(index, failure, tell=told)
-            if only is not None:
-                return None
-            self._tried[index] = failure
-            self._unreached.add(index)
-        return None
-
-    def _options_for(self, index: int) -> SessionOptions:
-        # A voice is a provider's own; the others have none of that name.
-        same = type(self._desk.models[index]) is type(self._desk.models[0])
-        return self.options if same else replace(self.options, voice=None)
-
     def _adopt(self, line: Line) -> None:
         """Go on with this one: tell it all that it needs."""
         self._line = line
         inner = line.session
         assert inner is not None
         self._desk.succeeded(line.index)
-        inner.update(self._options_for(line.index))
+        inner.update(self._lines.options_for(line.index, self.options))
         reheard = {turn.item_id for turn in self._input.turns}
         for item in self._history:
             if item.id not in reheard and not is_empty(item):
@@ -246,15 +181,14 @@ class _Session(RealtimeSession):
             inner.begin_input(self._input.item_id)
         for frame in self._input.frames:
             inner.append_audio(line.rates.input(frame))
-        for response in tuple(self._responses):
+        for response in self._responses:
             response.inner_id = None
-            self._arm(response)
+            self._responses.arm(response)
             inner.create_response(self._asked(response, line.index))
         self._watch_preferred()
 
-    def _asked(self, response: _Response, index: int) -> ResponseOptions:
-        same = type(self._desk.models[index]) is type(self._desk.models[0])
-        return response.options if same else replace(response.options, voice=None)
+    def _asked(self, response: Response, index: int) -> ResponseOptions:
+        return response.options if self._lines.is_same_kind(index) else replace(response.options, voice=None)
 
     # -- when it fails -------------------------------------------------------------------------------------------
 
@@ -263,82 +197,28 @@ class _Session(RealtimeSession):
         line, self._line = self._line, None
         if line is None or line.session is None or self._over:
             return
-        self._tried[line.index] = error
-        told = self._told_error is error or len(self._tried) == len(self._desk.models)
+        self._lines.tried[line.index] = error
+        told = self._told_error is error or len(self._lines.tried) == len(self._desk.models)
         self._desk.failed(line.index, error, tell=not told)
         self._close(line.session)
         if self._return_timer is not None:
             self._return_timer.cancel()
-        for response in tuple(self._responses):
-            response.disarm()
-            if response.begun:
-                self._break_off(response, error)
-            else:
-                self._withdraw(response)
+        self._responses.lose_model(error)
         self._tasks.spawn(self._switch(), name="fallback.switch")
 
     async def _switch(self) -> None:
-        line = await self._connect()
+        line = await self._lines.open(self.options)
         if line is None:
-            error = self._desk.exhausted(self._tried)
-            for response in tuple(self._responses):
-                self._end(response, "failed", "all_providers_failed", error)
-            line = await self._connect_again()
+            error = self._desk.exhausted(self._lines.tried)
+            for response in self._responses:
+                self._responses.end(response, "failed", "all_providers_failed", error)
+            line = await self._lines.open_again(self.options)
             if line is None:
                 self._over = True
                 self.emit(ev.ErrorOccurred(error, "realtime", fatal=True))
                 return
             self.emit(ev.ErrorOccurred(error, "realtime"))
         self._adopt(line)
-
-    async def _connect_again(self) -> Line | None:
-        """All failed; but one that was reached may do better with the next turn. Tried once, until one does."""
-        if self._last_chance:
-            return None
-        self._last_chance = True
-        failed, self._tried = self._tried, {i: e for i, e in self._tried.items() if i in self._unreached}
-        line = await self._connect()
-        self._tried |= failed
-        return line
-
-    def _break_off(self, response: _Response, error: ModelError) -> None:
-        """End one that was in its middle; what was said of it stands. It is asked for anew if that does no harm."""
-        self._end(response, "failed", "provider_failed", error)
-        if not response.called and not response.options.say:
-            options = replace(response.options, request_id=ResponseOptions().request_id)
-            self._responses.append(_Response(options, begun=False))
-
-    def _withdraw(self, response: _Response) -> None:
-        """What the failed model announced of a response, and never filled."""
-        for item_id in response.items:
-            if item_id in self._history:
-                self._history.delete(item_id)
-                self.emit(ev.ItemDeleted(item_id))
-        response.items.clear()
-
-    def _end(
-        self,
-        response: _Response,
-        status: ev.ResponseStatus,
-        reason: str,
-        error: ReparteeError | None = None,
-    ) -> None:
-        """End a response ourselves, as its model would have."""
-        self._responses.remove(response)
-        response.disarm()
-        if response.id is None:
-            response.id = response.options.request_id
-            self.emit(ev.ResponseCreated(response.id, response.options.request_id, response.options.metadata))
-        for item_id in response.items:
-            item = self._history.get(item_id)
-            if isinstance(item, Message) and item.status == "in_progress":
-                content = item.content or (TextContent(""),)
-                said = replace(item, content=content).with_text(response.texts.get(item_id, ""))
-                said = replace(said, status="incomplete")
-                self._history.replace(said)
-                self.emit(ev.ItemDone(said, response.id))
-                self.emit(ev.OutputItemDone(response.id, said))
-        self.emit(ev.ResponseDone(response.id, status, reason, error))
 
     def _crashed(self, error: Exception) -> None:
         failure = ModelError(f"switching failed with {type(error).__name__}: {error}", stage="realtime")
@@ -379,7 +259,7 @@ class _Session(RealtimeSession):
 
     async def _return_to(self, index: int) -> None:
         try:
-            line = await self._connect(index)
+            line = await self._lines.open_only(index, self.options)
         finally:
             self._returning = False
         if line is None:
@@ -413,7 +293,7 @@ class _Session(RealtimeSession):
     def update(self, options: SessionOptions) -> None:
         self.options = options
         if self._line is not None and self._inner is not None:
-            self._inner.update(self._options_for(self._line.index))
+            self._inner.update(self._lines.options_for(self._line.index, self.options))
 
     def append_audio(self, frame: AudioFrame) -> None:
         # Who detects turns by itself is sent silence too, of which the next one needs little.
@@ -486,14 +366,13 @@ class _Session(RealtimeSession):
         self.emit(ev.ItemTruncated(item_id, audio_end_ms, words))
 
     def create_response(self, options: ResponseOptions) -> None:
-        response = _Response(options)
+        response = self._responses.ask(options)
         if self._over:
-            self._responses.append(response)
-            self._end(response, "failed", "session_failed", self._desk.exhausted(self._tried))
+            error = self._desk.exhausted(self._lines.tried)
+            self._responses.end(response, "failed", "session_failed", error)
             return
-        self._responses.append(response)
         if self._line is not None and self._inner is not None:
-            self._arm(response)
+            self._responses.arm(response)
             self._inner.create_response(self._asked(response, self._line.index))
 
     def cancel_response(self, response_id: str | None = None, *, reason: str = "client_cancelled") -> None:
@@ -504,10 +383,10 @@ class _Session(RealtimeSession):
                     inner_id = response.inner_id or response.options.request_id
             self._inner.cancel_response(inner_id, reason=reason)
             return
-        for response in tuple(self._responses):
+        for response in self._responses:
             named = response_id in (response.id, response.options.request_id)
             if named or (response_id is None and response.options.conversation == "auto"):
-                self._end(response, "cancelled", reason)
+                self._responses.end(response, "cancelled", reason)
 
     def tools_finished(self) -> None:
         if self._inner is not None:
@@ -550,29 +429,20 @@ class _Session(RealtimeSession):
                 self.emit(event)
             return
         if isinstance(event, ev.ResponseCreated):
-            self._created(event)
+            self._responses.created(event)
             return
         if self._is_old_news(line, event):
             return
-        response = self._response_of(event)
+        response = self._responses.of_inner(getattr(event, "response_id", None))
         translated = line.translate(event, response.id if response is not None else None)
         self._note(translated)
-        if response is not None and not self._follow(response, translated):
-            return
+        if response is not None and isinstance(translated, ev.ResponseDone):
+            if not self._finished(response, translated):
+                return
+        elif response is not None:
+            response.follow(translated)
         self.emit(translated)
         self._settle()
-
-    def _created(self, event: ev.ResponseCreated) -> None:
-        waiting = (each for each in self._responses if each.inner_id is None)
-        response = next((each for each in waiting if each.options.request_id == event.request_id), None)
-        if response is None:
-            response = _Response(ResponseOptions(metadata=event.metadata))
-            self._responses.append(response)
-            self._arm(response)
-        response.inner_id = event.response_id
-        if response.id is None:
-            response.id = event.response_id
-            self.emit(event)
 
     def _is_old_news(self, line: Line, event: ev.RealtimeEvent) -> bool:
         match event:
@@ -607,44 +477,12 @@ class _Session(RealtimeSession):
             case _:
                 pass
 
-    def _response_of(self, event: ev.RealtimeEvent) -> _Response | None:
-        inner_id = getattr(event, "response_id", None)
-        if inner_id is None:
-            return None
-        return next((each for each in self._responses if each.inner_id == inner_id), None)
-
-    def _follow(self, response: _Response, event: ev.RealtimeEvent) -> bool:
-        """Keep up with a response; whether the consumer is to see this of it."""
-        match event:
-            case ev.ItemAdded(item=item):
-                response.items.append(item.id)
-            case ev.TranscriptDelta(item_id=item_id, delta=delta):
-                self._begin(response)
-                response.texts[item_id] = response.texts.get(item_id, "") + delta
-            case ev.AudioDelta() | ev.CallArgumentsDelta():
-                self._begin(response)
-            case ev.OutputItemDone(item=item):
-                self._begin(response)
-                response.called |= isinstance(item, FunctionCall)
-            case ev.ResponseDone():
-                return self._finished(response, event)
-            case _:
-                pass
-        return True
-
-    def _begin(self, response: _Response) -> None:
-        if not response.begun:
-            response.begun = True
-            response.disarm()
-
-    def _finished(self, response: _Response, event: ev.ResponseDone) -> bool:
-        failed = event.status == "failed" and not isinstance(event.error, UsageError)
-        if not failed:
+    def _finished(self, response: Response, event: ev.ResponseDone) -> bool:
+        """A response is over; whether the consumer is to see that it is."""
+        if event.status != "failed" or isinstance(event.error, UsageError):
             self._responses.remove(response)
-            response.disarm()
             if event.status == "completed":
-                self._tried.clear()
-                self._last_chance = False
+                self._lines.answered()
                 self._input.answered()
             return True
         index = self._line.index if self._line is not None else 0
@@ -652,15 +490,8 @@ class _Session(RealtimeSession):
         self._fail(self._desk.error_of(index, error, self._deadline_s))
         return False
 
-    def _arm(self, response: _Response) -> None:
-        response.disarm()
-        if self._deadline_s is not None:
-            loop = asyncio.get_running_loop()
-            response.deadline = loop.call_later(self._deadline_s, self._late, response)
-
-    def _late(self, response: _Response) -> None:
-        response.deadline = None
-        if self._line is not None and response in self._responses:
+    def _late(self, response: Response) -> None:
+        if self._line is not None:
             name = self._desk.names[self._line.index]
             text = f"{name} did not begin its response within {self._deadline_s:g} s"
             self._fail(ModelTimeoutError(text, stage="realtime", code="timeout"))
