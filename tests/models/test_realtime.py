@@ -9,6 +9,7 @@ import pytest
 from repartee.chat import ChatContext, Message
 from repartee.errors import ModelConnectionError, ModelError
 from repartee.models import CallDelta, CallDone, ChatRequest, TextDelta, Usage
+from repartee.models.realtime import WAITING_CHARS_MAX
 from repartee.testing import (
     Disconnect,
     Reply,
@@ -81,4 +82,39 @@ async def test_leaving_midway_closes_the_session() -> None:
         async for _ in chunks:
             break
     await elapse(0)
+    assert model.sessions[0].closed
+
+
+@virtual_time
+async def test_what_a_slow_reader_has_not_read_is_joined_and_nothing_is_lost() -> None:
+    call = call_function("look", where="Rome")
+    words = " ".join(f"word{n}" for n in range(200))
+    model = ScriptedRealtimeModel([Reply(words, (call,))], turn_detection=False)
+    chunks = model.chat(request())
+    first = await anext(chunks)
+    await elapse(60)
+    rest = [chunk async for chunk in chunks]
+    assert first == TextDelta("word0")
+    [text, *_] = rest
+    assert isinstance(text, TextDelta)
+    assert first.text + text.text == words
+    assert [type(chunk) for chunk in rest] == [TextDelta, CallDelta, CallDone, Usage]
+    assert "".join(chunk.arguments for chunk in rest if isinstance(chunk, CallDelta)) == call.arguments
+
+
+@virtual_time
+async def test_an_answer_that_nobody_reads_fails_instead_of_filling_the_memory() -> None:
+    word = "x" * 1000
+    model = ScriptedRealtimeModel(
+        [" ".join([word] * (2 + WAITING_CHARS_MAX // len(word)))], turn_detection=False, strict=False
+    )
+    chunks = model.chat(request())
+    assert await anext(chunks) == TextDelta(word)
+    await elapse(60)
+    waiting = await anext(chunks)
+    assert isinstance(waiting, TextDelta)
+    assert WAITING_CHARS_MAX < len(waiting.text) < WAITING_CHARS_MAX + 2 * len(word)
+    assert isinstance(await anext(chunks), Usage)
+    with pytest.raises(ModelError, match="nobody read the answer"):
+        await anext(chunks)
     assert model.sessions[0].closed

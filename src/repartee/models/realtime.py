@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from repartee.chat import FunctionCall, FunctionTool, Item, Message, ToolChoice, new_id
 from repartee.clock import Clock
+from repartee.errors import ModelError
 from repartee.models.events import (
     CallArgumentsDelta,
     ErrorOccurred,
@@ -47,6 +49,9 @@ __all__ = [
 ]
 
 Sink = Callable[[RealtimeEvent], None]
+
+WAITING_CHARS_MAX = 100_000
+"""Of a one-off answer (`RealtimeModel.chat`) that nobody reads; about six times the longest that there is."""
 Modality = Literal["audio", "text"]
 
 
@@ -246,9 +251,12 @@ class RealtimeModel(LLM):
         """
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
-        """Answer a conversation in text, in a session of its own that lasts as long as the answer."""
-        # bounded by the one answer's length
-        chunks: asyncio.Queue[ChatChunk | ResponseDone] = asyncio.Queue()
+        """Answer a conversation in text, in a session of its own that lasts as long as the answer.
+
+        Raises:
+            ModelError: it failed, or too much of it waits to be read.
+        """
+        answer = _Answer()
         session = self.session(
             SessionOptions(
                 instructions=request.instructions,
@@ -258,7 +266,7 @@ class RealtimeModel(LLM):
                 max_output_tokens=request.max_output_tokens,
                 temperature=request.temperature,
             ),
-            on_event=lambda event: _put_chunk(chunks, event),
+            on_event=answer.take,
             clock=Clock(asyncio.get_running_loop().time),
         )
         try:
@@ -266,30 +274,99 @@ class RealtimeModel(LLM):
             for item in request.context:
                 session.create_item(item)
             session.create_response(ResponseOptions(metadata=dict(request.metadata)))
-            while True:
-                chunk = await chunks.get()
-                if not isinstance(chunk, ResponseDone):
-                    yield chunk
-                    continue
-                yield chunk.usage
-                if chunk.error is not None:
-                    raise chunk.error
-                return
+            while not isinstance(chunk := await answer.next(), ResponseDone):
+                yield chunk
+            yield chunk.usage
+            if chunk.error is not None:
+                raise chunk.error
         finally:
             await session.aclose()
 
 
-def _put_chunk(chunks: asyncio.Queue[ChatChunk | ResponseDone], event: RealtimeEvent) -> None:
-    match event:
-        case TranscriptDelta(delta=delta):
-            chunks.put_nowait(TextDelta(delta))
-        case CallArgumentsDelta(call_id=call_id, name=name, delta=delta):
-            chunks.put_nowait(CallDelta(call_id, name, delta))
-        case OutputItemDone(item=FunctionCall() as call):
-            chunks.put_nowait(CallDone(call))
-        case ResponseDone():
-            chunks.put_nowait(event)
-        case ErrorOccurred(error=error, fatal=True):
-            chunks.put_nowait(ResponseDone("", "failed", "session_failed", error))
+class _Answer:
+    """What of one answer waits to be read.
+
+    The session can't wait for a slow reader, so what comes meanwhile is joined to what waits: words to words, arguments
+    to arguments. Beyond `WAITING_CHARS_MAX` characters, far more than any model answers, the answer fails.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[ChatChunk] = (
+            deque()
+        )  # bounded by WAITING_CHARS_MAX: each chunk counts as one at least
+        self._chars = 0
+        self._end: ResponseDone | None = None
+        self._changed = asyncio.Event()
+
+    async def next(self) -> ChatChunk | ResponseDone:
+        """The next chunk, or how the answer ended."""
+        while not self._waiting and self._end is None:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._waiting:
+            assert self._end is not None
+            return self._end
+        chunk = self._waiting.popleft()
+        self._chars -= _weight(chunk)
+        return chunk
+
+    def take(self, event: RealtimeEvent) -> None:
+        """An event of the session that answers."""
+        match event:
+            case TranscriptDelta(delta=delta):
+                self._put(TextDelta(delta))
+            case CallArgumentsDelta(call_id=call_id, name=name, delta=delta):
+                self._put(CallDelta(call_id, name, delta))
+            case OutputItemDone(item=FunctionCall() as call):
+                self._put(CallDone(call))
+            case ResponseDone():
+                self._finish(event)
+            case ErrorOccurred(error=error, fatal=True):
+                self._finish(ResponseDone("", "failed", "session_failed", error))
+            case _:
+                pass
+
+    def _put(self, chunk: ChatChunk) -> None:
+        if self._end is not None:
+            return
+        last = self._waiting[-1] if self._waiting else None
+        joined = _joined(last, chunk) if last is not None else None
+        if last is not None and joined is not None:
+            self._chars -= _weight(last)
+            self._waiting[-1] = chunk = joined
+        else:
+            self._waiting.append(chunk)
+        self._chars += _weight(chunk)
+        if self._chars > WAITING_CHARS_MAX:
+            error = ModelError(
+                f"nobody read the answer: more than {WAITING_CHARS_MAX} characters of it wait; read it as it comes, or "
+                "close the stream",
+                stage="realtime",
+            )
+            self._finish(ResponseDone("", "failed", "not_read", error))
+        self._changed.set()
+
+    def _finish(self, end: ResponseDone) -> None:
+        self._end = self._end or end
+        self._changed.set()
+
+
+def _joined(first: ChatChunk, second: ChatChunk) -> ChatChunk | None:
+    """Both as one; ``None``: they don't belong together."""
+    match first, second:
+        case TextDelta(text=one), TextDelta(text=two):
+            return TextDelta(one + two)
+        case CallDelta(call_id=call_id, name=name, arguments=one), CallDelta(call_id=other, arguments=two):
+            return CallDelta(call_id, name, one + two) if call_id == other else None
         case _:
-            pass
+            return None
+
+
+def _weight(chunk: ChatChunk) -> int:
+    match chunk:
+        case TextDelta(text=text):
+            return len(text) or 1
+        case CallDelta(arguments=arguments):
+            return len(arguments) or 1
+        case _:
+            return 1
