@@ -60,15 +60,19 @@ def read_offer(sdp: str) -> Offer:
     sdp = _without_strange_candidates(sdp)
     media = _sections(sdp)
     kinds = [section.kind for section in media]
-    if kinds.count("audio") != 1 or kinds.count("application") > 1 or len(kinds) > 2:
+    if sorted(kinds) not in (["audio"], ["application", "audio"]):
         raise _refused(
             f"it has the sections {kinds}; right are one audio section and one for the data channel "
             f"{EVENTS_CHANNEL!r}"
         )
     audio = media[kinds.index("audio")]
-    names = [codec.mimeType.lower().removeprefix("audio/") for codec in audio.rtp.codecs]
-    rates = {name: codec.clockRate for name, codec in zip(names, audio.rtp.codecs, strict=True)}
-    codecs = tuple(dict.fromkeys(name for name in names if CLOCK_RATES.get(name) == rates[name]))
+    offered = {codec.payloadType: codec for codec in audio.rtp.codecs}
+    in_order = [offered[kind] for kind in audio.fmt if kind in offered]
+    names = [codec.mimeType.lower().removeprefix("audio/") for codec in in_order]
+    known = {
+        name for name, codec in zip(names, in_order, strict=True) if CLOCK_RATES.get(name) == codec.clockRate
+    }
+    codecs = tuple(dict.fromkeys(name for name in names if name in known))
     if not codecs:
         raise _refused(f"its codecs are {names}; right is one of {', '.join(CLOCK_RATES)}")
     channel = media[kinds.index("application")] if "application" in kinds else None

@@ -15,9 +15,6 @@ from repartee.errors import MissingDependencyError, UsageError
 from repartee.server.jitter import JitterBuffer, VoicePacket
 from repartee.server.pacing import FRAME_SAMPLES, SAMPLE_RATE
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["CLOCK_RATES", "Microphone", "VoiceDecoder", "VoiceEncoder"]
 
 CLOCK_RATES: Final = {"opus": 48000, "pcmu": 8000, "pcma": 8000}

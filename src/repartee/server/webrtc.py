@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 
 from repartee.clock import Clock
 from repartee.compose.tasks import TaskOwner
-from repartee.errors import MissingDependencyError, RemoteProtocolError, StateError
+from repartee.errors import ConfigurationError, MissingDependencyError, RemoteProtocolError, StateError
 from repartee.server.admission import EventRate
 from repartee.server.channel import CallListener
 from repartee.server.faults import TOO_FAST, filled
@@ -156,6 +156,7 @@ class WebRtcCall:
 
         Raises:
             RemoteProtocolError: ``invalid_offer``: it can't be answered.
+            ConfigurationError: none of the ``ice_hosts`` is an address of this machine.
         """
         try:
             self._opened = self._open_session(self.loudspeaker)
@@ -193,6 +194,11 @@ class WebRtcCall:
                 param="sdp",
             ) from error
         sdp: str = peer.localDescription.sdp
+        if "a=candidate:" not in sdp:
+            where = ", ".join(self._options.ice_hosts) or "any address of this machine"
+            raise ConfigurationError(
+                f"no UDP socket for WebRTC can be bound to {where}; right are addresses it has"
+            )
         codecs = _codecs_of(sdp)
         track.codec = next(iter(codecs.values()))
         self._microphone = Microphone(codecs)
