@@ -273,6 +273,72 @@ async def test_what_fails_to_close_keeps_nothing_else_open() -> None:
     assert session.agent_state == "idle"
 
 
+class ClosingVAD(ScriptedVAD):
+    """Counts its ends."""
+
+    closed = 0
+    fails = False
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        assert self.open_streams == 0
+        if self.fails:
+            raise DeviceError("it can't be closed")
+
+
+class ClosingSTT(ScriptedSTT):
+    """Counts its ends."""
+
+    closed = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        assert self.open_streams == 0
+
+
+@virtual_time
+async def test_the_parts_that_it_makes_itself_are_closed_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def offer(kind: type[Any]) -> Any:
+        def make() -> Any:
+            made.append(kind())
+            return made[-1]
+
+        return make
+
+    monkeypatch.setattr("repartee.session.composition.default_vad", offer(ClosingVAD))
+    monkeypatch.setattr("repartee.session.composition.default_stt", offer(ClosingSTT))
+    sessions = [
+        AgentSession(llm=ScriptedRealtimeModel(), turn_detection=ScriptedTurnDetector()) for _ in range(2)
+    ]
+    assert [type(part) for part in made] == [ClosingVAD, ClosingSTT] * 2
+    for session in sessions:
+        microphone = MemoryInput()
+        await session.start(audio_input=microphone)
+        microphone.speak(BOOK, 0.16)
+    await elapse(1.0)
+    await sessions[0].aclose()
+    await sessions[0].aclose()
+    assert [part.closed for part in made] == [1, 1, 0, 0]
+    made[2].fails = True
+    with pytest.raises(DeviceError, match="can't be closed"):
+        await sessions[1].aclose()
+    assert [part.closed for part in made] == [1, 1, 1, 1]
+    unused = AgentSession(llm=ScriptedRealtimeModel())
+    await unused.aclose()
+    assert made[-1].closed == 1
+
+
+@virtual_time
+async def test_the_parts_that_it_is_given_stay_open() -> None:
+    vad, stt = ClosingVAD(), ClosingSTT()
+    async with Scene(vad=vad, stt=stt) as scene:
+        scene.mic.speak(BOOK, 0.16)
+        await scene.until(0.5)
+    assert (vad.closed, stt.closed) == (0, 0)
+
+
 @virtual_time
 async def test_the_agent_says_goodbye() -> None:
     class Polite(Agent):

@@ -123,6 +123,7 @@ class AgentSession:
         if tool_timeout_s <= 0:
             raise ConfigurationError(f"tool_timeout_s is {tool_timeout_s}; it must be above 0")
         tool_table(tools or ())
+        self._made: list[VAD | STT] = []  # the defaults, which nobody else has
         self.model: RealtimeModel = compose(
             Parts(
                 llm,
@@ -136,7 +137,8 @@ class AgentSession:
                 speculation,
                 speech,
                 user_away_timeout_s,
-            )
+            ),
+            self._made,
         )
         self.userdata = userdata
         self.log = SessionLog()
@@ -262,7 +264,10 @@ class AgentSession:
         await self._agent.on_enter(self)
 
     async def aclose(self) -> None:
-        """End the conversation: what is being said stops, and counts as said as far as it was heard. Idempotent."""
+        """End the conversation: what is being said stops, and counts as said as far as it was heard. Idempotent.
+
+        The models that the session was given stay open: they are yours. Those that it made for itself are closed.
+        """
         if self._closing:
             return
         self._closing = True
@@ -277,6 +282,9 @@ class AgentSession:
             finally:
                 self._set_agent_state("idle")
                 self._listeners.close()
+                async with AsyncExitStack() as stack:  # one that fails to close keeps no other open
+                    for part in self._made:
+                        stack.push_async_callback(part.aclose)
 
     async def __aenter__(self) -> AgentSession:
         return self

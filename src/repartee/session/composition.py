@@ -71,8 +71,12 @@ def default_stt() -> STT | None:
     return None
 
 
-def compose(parts: Parts) -> RealtimeModel:
+def compose(parts: Parts, made: list[VAD | STT] | None = None) -> RealtimeModel:
     """One model of all parts.
+
+    Args:
+        parts: what the session was given, and does not own: its models may serve other sessions too.
+        made: the detector and the recogniser that had to be made are put here; whoever composes owns and closes them.
 
     Raises:
         ConfigurationError: they contradict each other, or one is missing.
@@ -97,10 +101,14 @@ def compose(parts: Parts) -> RealtimeModel:
                 "turn_detection to 'stt' (a recogniser with its own endpointing), 'realtime_llm' or 'manual'"
             )
         vad = default_vad()
+        if made is not None:
+            made.append(vad)
     detector = parts.turn_detection if isinstance(parts.turn_detection, TurnDetector) else None
     words = None
     if detector is not None and not model.capabilities.settles:
-        model, words = _with_words(model)
+        model, words, stt = _with_words(model)
+        if stt is not None and made is not None:
+            made.append(stt)
         detector = None if words.source == "silence" else detector
     options = _options(parts, mode, detector)
     if isinstance(model, Overheard):
@@ -108,14 +116,13 @@ def compose(parts: Parts) -> RealtimeModel:
     return TurnTaking(model, vad, detector, options=options, gate=parts.gate, words=words)
 
 
-def _with_words(model: RealtimeModel) -> tuple[RealtimeModel, WordsFrom]:
+def _with_words(model: RealtimeModel) -> tuple[RealtimeModel, WordsFrom, STT | None]:
     """Words for an end-of-turn model: the installed recogniser's, the model's own as far as they come, or none."""
     stt = default_stt()
     if stt is not None:
-        return Overheard(model, stt), WordsFrom(
-            "stt", f"{type(stt).__module__.split('.')[-2]}.{type(stt).__name__}"
-        )
-    return model, WordsFrom("model" if model.capabilities.transcription else "silence")
+        name = f"{type(stt).__module__.split('.')[-2]}.{type(stt).__name__}"
+        return Overheard(model, stt), WordsFrom("stt", name), stt
+    return model, WordsFrom("model" if model.capabilities.transcription else "silence"), None
 
 
 def _check_parts(parts: Parts) -> None:
