@@ -76,11 +76,9 @@ class SessionLog(Sequence[LogEntry]):
     def _packed(self, at_s: float, event: RealtimeEvent) -> _Kept:
         if type(event) is TranscriptDelta:
             return (at_s, event.response_id, event.item_id, event.delta, event.start_ms)
-        if type(event) is OutputHeard:
-            # Each tells all the words again; they are kept once.
-            if event.text.startswith(self._heard.get(event.item_id, "")):
-                self._heard[event.item_id] = event.text
-                return (at_s, event.response_id, event.item_id, len(event.text), event.audio_ms)
+        if type(event) is OutputHeard and event.text.startswith(self._heard.get(event.item_id, "")):
+            self._heard[event.item_id] = event.text  # each tells all the words again; they are kept once
+            return (at_s, event.response_id, event.item_id, len(event.text), event.audio_ms)
         return LogEntry(at_s, event)
 
     def _unpacked(self, entry: _Kept) -> LogEntry:
