@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["SAMPLE_RATE", "STAMP_BYTES", "Carousel", "percentile", "pin", "stamp", "stamped"]
+__all__ = ["FRAME_MS", "SAMPLE_RATE", "STAMP_BYTES", "Carousel", "percentile", "pin", "stamp", "stamped"]
 
 SAMPLE_RATE = 24_000
+FRAME_MS = 20  # of a microphone
 _STAMP = struct.Struct("<dB")
 STAMP_BYTES = _STAMP.size  # 9, so that the base64 of a stamp stands alone
 _MARK = 0xA5

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 import picows
 
-from bench.realtime_load.pace import SAMPLE_RATE, STAMP_BYTES, Carousel, percentile, pin, stamp, stamped
+from bench.realtime_load.pace import (
+    FRAME_MS,
+    SAMPLE_RATE,
+    STAMP_BYTES,
+    Carousel,
+    percentile,
+    pin,
+    stamp,
+    stamped,
+)
 from repartee.clock import cpu_seconds
 from repartee.protocol import events as ev
 from repartee.protocol.codec import encode
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 CYCLE_MS = 5000
 TURN_OVER_MS = 300
 WORD_MS = 200
+FRAME_CHARS = 2 * SAMPLE_RATE * FRAME_MS // 1000 * 4 // 3
 
 _SERIAL = b"TEMPLATE"
 _TURN = b"STAMPSTAMPSTAMPS"
@@ -125,7 +135,7 @@ class Served(picows.WSListener):
         at = data.find(b'"audio"', 0, 200)
         if at >= 0 and data.find(b"append", 0, 60) > 0:
             at = data.index(b'"', at + 7) + 1
-            self.server.take(self, data[at : at + STAMP_BYTES * 4 // 3], len(data) - at)
+            self.server.take(self, data, at)
         else:
             self.answer(json.loads(data))
 
@@ -197,7 +207,6 @@ class LoadServer:
         self.live = 0
         self.uplink: list[float] = []
         self.late: list[float] = []
-        self.audio_chars = 0
         self.begun = cpu_seconds()
         self.begun_s = 0.0
 
@@ -206,24 +215,27 @@ class LoadServer:
         self.late.append(asyncio.get_running_loop().time() - due_s)
         client.proceed(due_s)
 
-    def take(self, client: Served, moment: bytes, chars: int) -> None:
-        """A piece of a client's sound has come."""
+    def take(self, client: Served, data: bytes, at: int) -> None:
+        """A piece of a client's sound has come, perhaps several frames in one."""
         if client.heard == 0:
             self.live += 1
             client.begin(self.live)
             self.carousel.add(client)
-        client.heard += 1
-        self.audio_chars += chars
-        sent_s = stamped(binascii.a2b_base64(moment))
-        if sent_s is not None:
-            self.uplink.append(asyncio.get_running_loop().time() - sent_s)
+        now = asyncio.get_running_loop().time()
+        end = len(data) - 2
+        while at < end:
+            sent_s = stamped(binascii.a2b_base64(data[at : at + STAMP_BYTES * 4 // 3]))
+            if sent_s is None:
+                raise SystemExit("a microphone frame came without its stamp")
+            self.uplink.append(now - sent_s)
+            client.heard += 1
+            at += FRAME_CHARS
 
     def report(self) -> str:
         """Figures since the last time, in ms."""
         now, cpu = asyncio.get_running_loop().time(), cpu_seconds()
         found = {
             "frames": len(self.uplink),
-            "audio_bytes": self.audio_chars * 3 // 4,
             "uplink_p50_ms": 1e3 * percentile(self.uplink, 50),
             "uplink_p99_ms": 1e3 * percentile(self.uplink, 99),
             "late_p99_ms": 1e3 * percentile(self.late, 99),
@@ -231,7 +243,7 @@ class LoadServer:
         }
         self.uplink.clear()
         self.late.clear()
-        self.audio_chars, self.begun, self.begun_s = 0, cpu, now
+        self.begun, self.begun_s = cpu, now
         return json.dumps(found)
 
     async def serve(self) -> None:
