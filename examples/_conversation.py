@@ -12,10 +12,10 @@ from repartee.transports.file import FileInput, RecordingOutput
 
 
 def has_key() -> bool:
-    """Whether there is a key; says what to do if there is none."""
-    if os.environ.get("OPENAI_API_KEY"):
+    """Whether there is a key, or a server of one's own, which may want none; says what to do if there is neither."""
+    if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
         return True
-    print("This needs a key: set OPENAI_API_KEY (and OPENAI_BASE_URL for a server of your own).")
+    print("This needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own.")
     return False
 
 

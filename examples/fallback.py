@@ -14,8 +14,7 @@ import asyncio
 import logging
 import os
 
-from repartee import Agent, AgentSession
-from repartee.compose import Fallback
+from repartee import Agent, AgentSession, Fallback
 from repartee.models.events import ErrorOccurred, ProviderSwitched, RealtimeEvent
 from repartee.plugins import local, openai
 

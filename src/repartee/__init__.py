@@ -13,6 +13,7 @@ from repartee._version import __version__
 if TYPE_CHECKING:
     from repartee.audio import AudioFrame
     from repartee.chat import ChatContext, FunctionTool, Message, RunContext, function_tool
+    from repartee.compose import Fallback
     from repartee.errors import ReparteeError
     from repartee.io import AudioInput, AudioOutput, TextOutput
     from repartee.models import LLM, STT, TTS, VAD, RealtimeModel, TurnDetector
@@ -34,6 +35,7 @@ _HOMES = {
     "AudioOutput": "io",
     "ChatContext": "chat",
     "DynamicEndpointing": "turns",
+    "Fallback": "compose",
     "FixedEndpointing": "turns",
     "FunctionTool": "chat",
     "InterruptionOptions": "turns",
@@ -66,6 +68,7 @@ __all__ = [
     "AudioOutput",
     "ChatContext",
     "DynamicEndpointing",
+    "Fallback",
     "FixedEndpointing",
     "FunctionTool",
     "InterruptionOptions",
