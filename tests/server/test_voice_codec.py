@@ -47,7 +47,7 @@ def test_silence_costs_a_few_bytes_and_no_encoding() -> None:
         decoder.decode(encoder.encode(frame))
     packets = [encoder.encode(bytes(FRAME_BYTES), silent=True) for _ in range(50)]
     assert packets[-1] is packets[-2]
-    assert len(packets[-1]) <= 40
+    assert len(packets[-1]) < 10
     heard = b"".join(decoder.decode(packet)[0] for packet in packets)
     assert np.abs(np.frombuffer(heard, "<i2")[SAMPLE_RATE // 4 :].astype(int)).max() < 20
     sound = b"".join(decoder.decode(encoder.encode(frame))[0] for frame in frames(tone(0.5)))

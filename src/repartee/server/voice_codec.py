@@ -20,11 +20,12 @@ __all__ = ["CLOCK_RATES", "Microphone", "VoiceDecoder", "VoiceEncoder"]
 CLOCK_RATES: Final = {"opus": 48000, "pcmu": 8000, "pcma": 8000}
 """The RTP clock of each codec that is spoken here, by its name in lower case."""
 LAWS: Final[dict[str, g711.Law]] = {"pcmu": "ulaw", "pcma": "alaw"}
-OPUS_BITRATE: Final = 32_000
-"""Bits a second of speech: mono, wide band; what browsers send themselves."""
+OPUS_BITRATE: Final = 48_000
+"""Bits a second of speech, mono; silence is a fraction of it."""
 OPUS_EFFORT: Final = 5
-"""Of 10: two thirds of the CPU of 10, for a difference in speech that is hard to hear."""
-SETTLING_FRAMES: Final = 10
+"""Of 10. With ``lowdelay`` (the MDCT layer only, RFC 6716, 2.1.1), which at this bitrate is as good for a voice, a frame
+costs a third of the CPU of ``voip``, and its sound is 4 ms earlier."""
+SETTLING_FRAMES: Final = 20
 GAP_MAX_S: Final = 1.0
 """Lost sound is filled in with silence up to here; after a longer pause (a muted microphone) time just goes on."""
 
@@ -48,7 +49,7 @@ class VoiceEncoder:
             self._context = _opus("w", SAMPLE_RATE)
             self._context.bit_rate = OPUS_BITRATE
             self._context.time_base = Fraction(1, SAMPLE_RATE)
-            self._context.options = {"application": "voip", "compression_level": str(OPUS_EFFORT)}
+            self._context.options = {"application": "lowdelay", "compression_level": str(OPUS_EFFORT)}
         else:
             self._resampler = Resampler(SAMPLE_RATE, 8000)
 
