@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from repartee.errors import ModelConnectionError, ModelError
+from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError
 from repartee.plugins.openai.realtime.failures import advise, error_of, is_final, is_harmless
 from repartee.plugins.openai.server import find_server
 from repartee.protocol import events as wire
@@ -65,3 +65,22 @@ def test_advice_is_given_once_and_keeps_the_kind() -> None:
     assert advise(advised, SERVER) is advised
     other = ModelError("x", stage="realtime")
     assert advise(other, SERVER) is other
+
+
+def test_the_servers_name_and_what_to_do_about_the_key() -> None:
+    local = find_server(base_url="http://box:8000/v1", environment={"OPENAI_API_KEY": "sk-of-somebody-else"})
+    refused = ModelConnectionError(
+        "the server refused the key (HTTP 401): check api_key",
+        stage="realtime",
+        recoverable=False,
+        code="invalid_api_key",
+    )
+    told = advise(refused, local)
+    assert str(told).startswith("box:8000 refused the key (HTTP 401): ")
+    assert "pass api_key=os.environ['OPENAI_API_KEY']" in str(told)
+    assert not told.recoverable
+    late = advise(ModelTimeoutError("the server did not answer within 1 s", stage="realtime"), local)
+    assert isinstance(late, ModelTimeoutError)
+    assert str(late) == "box:8000 did not answer within 1 s"
+    other = ModelError("Invalid value.", stage="realtime")
+    assert advise(other, local) is other

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repartee.errors import ModelConnectionError, ModelError
+from repartee.errors import ModelConnectionError, ModelError, ModelTimeoutError
 from repartee.plugins.openai.server import Server
 from repartee.protocol import events as wire
 from repartee.protocol.model import given
@@ -41,6 +41,7 @@ _ADVICE = {
     "model_not_found": "check model=",
 }
 
+_NAMELESS = "the server"
 _KEY_HINT = ": check api_key"  # all that a link can say, which does not know the server
 
 
@@ -74,18 +75,21 @@ def error_of(event: wire.Error, server: Server) -> ModelError:
 
 
 def advise(error: ModelError, server: Server) -> ModelError:
-    """The same error, with what would help."""
+    """The same error, with the server's name and what would help."""
     advice = _ADVICE.get(error.code or "")
     if error.code == "invalid_api_key":
         advice = server.key_advice
-    text = server.redact(str(error)).removesuffix(_KEY_HINT)
-    if advice is None or advice in text:
+    text = told = server.redact(str(error)).removesuffix(_KEY_HINT)
+    if isinstance(error, ModelConnectionError | ModelTimeoutError) and text.startswith(_NAMELESS):
+        text = server.host + text.removeprefix(_NAMELESS)
+    if advice is not None and advice not in text:
+        text = f"{text.rstrip('.')}: {advice}"
+    if text == told == str(error):
         return error
-    kind = ModelConnectionError if isinstance(error, ModelConnectionError) else ModelError
-    return kind(
-        f"{text.rstrip('.')}: {advice}",
+    return type(error)(
+        text,
         stage=error.stage,
-        provider=error.provider,
+        provider=error.provider or "openai",
         recoverable=error.recoverable and not is_final(error),
         code=error.code,
     )

@@ -165,6 +165,11 @@ class _PicowsLink:
     def __init__(self, transport: WSTransport, listener: object) -> None:
         import picows
 
+        if listener is None:  # what came in answer was no HTTP: TLS, for example
+            raise ModelConnectionError(
+                "the server broke off in the handshake: check base_url (does it want https?)",
+                stage="realtime",
+            )
         self._transport = transport
         self._listener = listener
         self._text = picows.WSMsgType.TEXT
@@ -184,7 +189,11 @@ class _PicowsLink:
         self._listener.closing = True  # type: ignore[attr-defined]
         self._transport.send_close()
         self._transport.disconnect()
-        await self._transport.wait_disconnected()
+        try:
+            await self._transport.wait_disconnected()
+        except asyncio.CancelledError:
+            self._transport.underlying_transport.abort()  # nobody waits for what is still to be sent
+            raise
 
 
 def _refused(error: Exception, *, secure: bool) -> ModelError:
@@ -204,10 +213,24 @@ def _refused(error: Exception, *, secure: bool) -> ModelError:
             stage="realtime",
             recoverable=False,
         )
+    if status is not None and status < 400:
+        return ModelConnectionError(
+            f"the server answered with a page instead of a WebSocket (HTTP {status}): check base_url, which ends in "
+            "/v1 at most servers",
+            stage="realtime",
+            recoverable=False,
+        )
     if status is not None:
         later = status == 429 or status >= 500
         text = f"the server refused the connection (HTTP {status})"
         return ModelConnectionError(text, stage="realtime", recoverable=later)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ModelConnectionError(
+            f"the server's certificate is not one that this machine trusts ({error.verify_message}): check base_url; "
+            "for an authority of your own set the environment variable SSL_CERT_FILE to its certificate",
+            stage="realtime",
+            recoverable=False,
+        )
     if isinstance(error, ssl.SSLError):
         return ModelConnectionError(
             f"TLS failed ({error.reason or type(error).__name__}): is base_url https, and its certificate valid?",
