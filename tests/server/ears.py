@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from repartee.audio import g711
+from repartee.audio import AudioFrame, g711
 from repartee.chat import ChatContext
 from repartee.clock import Clock
 from repartee.compose import Conversing, Spoken, Transcribed
@@ -87,10 +87,15 @@ def cascade(*, replies: Sequence[Any] = (), **stt: Any) -> RealtimeModel:
 
 
 class Ears:
-    """A `ListeningOwner` that writes down what it is told, and when (in ms)."""
+    """A `ListeningOwner` that writes down what it is told, and when (in ms). ``deaf``: its model gets no audio."""
 
     def __init__(
-        self, model: RealtimeModel | None = None, config: SessionConfig = DEFAULT, **parts: Any
+        self,
+        model: RealtimeModel | None = None,
+        config: SessionConfig = DEFAULT,
+        *,
+        deaf: bool = False,
+        **parts: Any,
     ) -> None:
         parts.setdefault("vad", ScriptedVAD())
         self.served = Served(name="test", model=model if model is not None else cascade(), **parts)
@@ -101,11 +106,13 @@ class Ears:
         self.observed: list[ev.RealtimeEvent] = []
         self.events: list[ev.RealtimeEvent] = []
         self.history = ChatContext()
-        self.heard: Any = None
+        self.passed: list[AudioFrame] = []
+        self._deaf = deaf
 
     async def __aenter__(self) -> Ears:
         self.clock = Clock(asyncio.get_running_loop().time)
         self.inner = self.served.model.session(SessionOptions(), on_event=self._on_event, clock=self.clock)
+        self._pass, self.inner.append_audio = self.inner.append_audio, self._on_audio  # type: ignore[method-assign]
         self.listening = Listening(self, self.served, clock=self.clock)
         await self.inner.start()
         self.listening.configure(self.config)
@@ -114,6 +121,11 @@ class Ears:
     async def __aexit__(self, *_: object) -> None:
         await self.listening.aclose()
         await self.inner.aclose()
+
+    def _on_audio(self, frame: AudioFrame) -> None:
+        self.passed.append(frame)
+        if not self._deaf:
+            self._pass(frame)
 
     def _on_event(self, event: ev.RealtimeEvent) -> None:
         self.events.append(event)

@@ -75,15 +75,10 @@ class Detection:
         return self._tape.to_s(self._heard)
 
     @property
-    def reach_s(self) -> float:
-        """Up to where the audio is known, once it is `caught_up`: to its end, unless there is no detector."""
-        return self._tape.end_s if self._stream is not None else self.heard_s
-
-    @property
     def caught_up(self) -> bool:
-        """Whether no whole window waits for its result; also where there is no detector at the moment."""
+        """Whether no whole window waits for its result."""
         window = self._tape.rate * self._vad.capabilities.window_ms // 1000
-        return self._stream is None or self._tape.end - self._heard < window
+        return self._tape.end - self._heard < window
 
     def pump(self) -> None:
         """Push what may be pushed."""
@@ -142,7 +137,7 @@ class Detection:
         if self._heard == self._base:
             self._heard = self._pushed  # it gave nothing at all: perhaps it is the audio
         self._drop()
-        now = self.told_s = self._clock.now()
+        now = self._clock.now()
         self._reopen_s = now if now >= self._reopen_s + REOPEN_AFTER_S else now + REOPEN_AFTER_S
         self._on_error(error)
 

@@ -27,7 +27,7 @@ from repartee.models import events as ev
 from repartee.models.history import apply_event
 from repartee.protocol.config import SessionConfig
 from repartee.server.alarm import Alarm
-from repartee.server.detection import Detection
+from repartee.server.detection import STALL_S, Detection
 from repartee.server.idle import IdleTimer
 from repartee.server.listening_settings import ListeningSettings
 from repartee.server.prepared import PreparedAnswers
@@ -45,12 +45,15 @@ log = logging.getLogger("repartee.server")
 
 GAP_S: Final = 1.0
 """When no audio has come for so long while a turn is open, that is silence."""
+LOST_S: Final = STALL_S + GAP_S
+"""And when audio comes, but the detector and its successors have told nothing of it for so long."""
 KEPT_MAX_S: Final = 150.0
 """Most audio of a turn that is kept for ``conversation.item.retrieve``; the oldest goes."""
 WAITING_MAX_S: Final = 900.0
 """Most audio that may wait for the detector; what comes then is refused."""
 PIECE_S: Final = 0.2
 """Longest piece that is resampled and handed to the model at once."""
+_ROUNDING_S: Final = 1e-6
 
 
 class ListeningOwner(Protocol):
@@ -287,16 +290,19 @@ class Listening:
 
     def _see(self) -> float | None:
         """Tell the engine if no audio comes; when to look again."""
-        now, end_s, quiet_since_s = self._clock.now(), self._tapes.pcm.end_s, self._appended_s
-        if self._detection is not None:
-            self._detection.pump()
-            quiet_since_s = max(quiet_since_s, self._detection.told_s)
-            if not self._detection.caught_up:
+        now, end_s, since_s = self._clock.now(), self._tapes.pcm.end_s, self._appended_s
+        detection = self._detection
+        if detection is not None:
+            detection.pump()
+            if detection.caught_up:
+                since_s = max(since_s, detection.told_s)
+            elif now < detection.told_s + LOST_S - _ROUNDING_S:
                 return now + GAP_S
-            end_s = min(end_s, self._detection.reach_s)
-        if now < quiet_since_s + GAP_S - 1e-6:
-            return quiet_since_s + GAP_S
-        self._engine.receive(words.Quiet(end_s, quiet_since_s), now)
+            else:
+                since_s, end_s = detection.told_s, detection.heard_s
+        if now < since_s + GAP_S - _ROUNDING_S:
+            return since_s + GAP_S
+        self._engine.receive(words.Quiet(end_s, since_s), now)
         self._drain()
         return now + GAP_S if self._engine.turn_open else None
 
