@@ -408,12 +408,13 @@ class _TurnTakingSession(WrapperSession):
             self._on_own_event(event)
 
     def _on_own_event(self, event: ev.RealtimeEvent) -> None:
+        if type(event) is ev.AudioDelta:  # nearly all
+            reply = self._replies.get(event.response_id)
+            if reply is not None:
+                reply.audio = True
+            self.emit(event)
+            return
         match event:
-            case ev.AudioDelta(response_id=response_id):
-                reply = self._replies.get(response_id)
-                if reply is not None:
-                    reply.audio = True
-                self.emit(event)
             case ev.TranscriptDelta():
                 self.emit(event)
             case ev.ResponseCreated():

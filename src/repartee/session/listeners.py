@@ -86,11 +86,13 @@ class Listeners:
 
     def tell(self, event: RealtimeEvent) -> None:
         """Hand an event to everybody who wants it. A callback that raises is logged, and hurts nobody else."""
-        for callback in tuple(self._callbacks.get(type(event), ())):
-            try:
-                callback(event)
-            except Exception:
-                logger.exception("a callback for %s raised", type(event).__name__)
+        callbacks = self._callbacks.get(type(event))
+        if callbacks:
+            for callback in tuple(callbacks):
+                try:
+                    callback(event)
+                except Exception:
+                    logger.exception("a callback for %s raised", type(event).__name__)
         if self._feeds and not isinstance(event, AudioDelta):
             for feed in self._readers():
                 feed.put(event)

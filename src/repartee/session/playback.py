@@ -187,9 +187,13 @@ class Playback:
         playing = self._of(event.response_id)
         if playing.clearing:
             return  # a straggler of a cancelled response never plays
-        playing.items.setdefault(event.item_id, False)
-        account = self.ledger.open(event.item_id, event.response_id)
-        self._append(playing, account, self._fit(event.item_id, event.audio))
+        item_id, frame = event.item_id, event.audio
+        if item_id not in playing.items:
+            playing.items[item_id] = False
+        account = self.ledger.open(item_id, event.response_id)
+        if frame.sample_rate != self._output.sample_rate:
+            frame = self._fit(item_id, frame)
+        self._append(playing, account, frame)
 
     def _append(self, playing: _Playing, account: ItemAccount, frame: AudioFrame) -> None:
         samples = frame.samples
@@ -207,8 +211,6 @@ class Playback:
 
     def _fit(self, item_id: str, frame: AudioFrame) -> AudioFrame:
         """The audio at the output's rate."""
-        if frame.sample_rate == self._output.sample_rate:
-            return frame
         if (
             self._resampler is None
             or self._resampled_item != item_id
