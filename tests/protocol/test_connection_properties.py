@@ -16,23 +16,14 @@ from repartee.protocol.items import (
     InputAudio,
     InputText,
     ItemReference,
-    McpApprovalRequest,
-    McpApprovalResponse,
-    McpCall,
-    McpError,
-    McpListedTool,
     Message,
     OutputText,
     id_of,
 )
 from repartee.protocol.model import UNSET
-from repartee.protocol.playback_writer import HeardItem
 from repartee.protocol.responses import ResponseParams
 from repartee.protocol.sessions import turn_detection_of
-from repartee.protocol.tables import ItemState
 from tests.protocol.wire import MS, Wire, turn_detection
-
-STEPS = ["say", "say", "say", "say", "call", "mcp", "run", "run", "ask", "end", "finish", "fail"]
 
 RACES = {
     # What a client can't know when it asks: the answer to these was on the way.
@@ -64,8 +55,6 @@ class Talk(RuleBasedStateMachine):
         self.wire = Wire()
         self.writers: list[Any] = []
         self.speech: Any = None
-        self.listing: Any = None
-        self.wire.server.server.playback.heard = self.heard
 
     def ask(self, event: Any) -> None:
         """Send, if the client's side lets it."""
@@ -182,6 +171,14 @@ class Talk(RuleBasedStateMachine):
         while writer := self.wire.server.server.next_response():
             self.writers.append(writer)
 
+    @precondition(lambda self: not turn_detection_of(self.wire.server.session))
+    @rule()
+    def hear_words(self) -> None:
+        """Before the commit, and before anything else tells of the message."""
+        if self.speech is None or self.wire.server.flow.input_item_id is None:
+            self.speech = self.wire.server.server.user_item()
+        self.say(self.speech.transcript_started("wo"))
+
     @precondition(lambda self: self.speech)
     @rule(how=st.sampled_from(["delta", "completed", "failed"]))
     def transcribe(self, how: str) -> None:
@@ -191,53 +188,6 @@ class Talk(RuleBasedStateMachine):
             self.say(self.speech.transcript_completed("word"))
         else:
             self.say(self.speech.transcript_failed("no"))
-
-    @precondition(lambda self: not turn_detection_of(self.wire.server.session))
-    @rule()
-    def hear_words(self) -> None:
-        if self.speech is None or self.wire.server.flow.input_item_id is None:
-            self.speech = self.wire.server.server.user_item()
-        self.say(self.speech.transcript_started("wo"))
-
-    @rule(fails=st.booleans())
-    def list_tools(self, fails: bool) -> None:
-        if self.listing is None:
-            self.listing, made = self.wire.server.server.list_mcp_tools("house")
-            self.say(made)
-        else:
-            tools = [McpListedTool(name="f", input_schema={})]
-            self.say(self.listing.failed() if fails else self.listing.completed(tools))
-            self.listing = None
-
-    @rule(how=st.sampled_from(["start", "stop", "start", "stop", "clear"]))
-    def play(self, how: str) -> None:
-        """Over WebRTC: whatever has audio is played, what is generated isn't played to its end."""
-        flow, playback = self.wire.server.flow, self.wire.server.server.playback
-        if how == "start" and playback.response_id is None:
-            spoken = [response_id for response_id, each in flow.responses.items() if each.has_audio]
-            self.say(playback.started(spoken[0]) if spoken else [])
-        elif how == "stop" and playback.response_id not in flow.responses:
-            self.say(playback.stopped())
-        elif how == "clear":
-            self.say(playback.cleared())
-
-    def heard(self) -> HeardItem | None:
-        messages = [
-            i for i in self.wire.server.conversation if isinstance(i, Message) and i.role == "assistant"
-        ]
-        return HeardItem(str(messages[-1].id), 70) if messages else None
-
-    @rule()
-    def silence(self) -> None:
-        self.ask(ev.OutputAudioBufferClear())
-
-    @rule(data=st.data(), approve=st.booleans())
-    def approve(self, data: st.DataObject, approve: bool) -> None:
-        asked = [str(i.id) for i in self.wire.client.conversation if isinstance(i, McpApprovalRequest)]
-        answer = McpApprovalResponse(
-            approval_request_id=data.draw(st.sampled_from([*asked, "nobody's"])), approve=approve
-        )
-        self.ask(ev.ConversationItemCreate(item=answer))
 
     @precondition(lambda self: self.writers)
     @rule(data=st.data(), times=st.integers(1, 4))
@@ -249,7 +199,7 @@ class Talk(RuleBasedStateMachine):
         self.writers = [each for each in self.writers if not each.finished]
 
     def generate_one(self, writer: Any, data: st.DataObject) -> None:
-        step = data.draw(st.sampled_from(STEPS))
+        step = data.draw(st.sampled_from(["say", "say", "say", "say", "call", "end", "finish", "fail"]))
         if step == "say" and writer.modality == "text":
             self.say(writer.text("word "))
         elif step == "say":
@@ -259,12 +209,6 @@ class Talk(RuleBasedStateMachine):
             self.say([*writer.begin_call("f"), *writer.arguments('{"a":'), *writer.arguments("1}")])
             if data.draw(st.booleans()):
                 self.say(writer.end_call())
-        elif step == "mcp":
-            self.say([*writer.begin_mcp_call("f", "house"), *writer.mcp_arguments("{}")])
-        elif step == "run":
-            self.run_mcp(writer, data)
-        elif step == "ask":
-            self.say(writer.ask_approval("f", "house", "{}"))
         elif step == "end":
             self.say([*writer.begin_message(), *writer.end_message()])
         elif step == "finish":
@@ -272,18 +216,6 @@ class Talk(RuleBasedStateMachine):
         else:
             self.say(writer.finish("incomplete", reason="max_output_tokens"))
         self.collect()
-
-    def run_mcp(self, writer: Any, data: st.DataObject) -> None:
-        """A call that is open runs on, or ends."""
-        items = self.wire.server.flow.responses[writer.id].items.items()
-        calls = [i for i, each in items if isinstance(each.item, McpCall) and each.state is ItemState.OPEN]
-        if calls:
-            item_id = data.draw(st.sampled_from(calls))
-            result = data.draw(
-                st.sampled_from([None, "42", McpError(type="tool_execution_error", message="no")])
-            )
-            done = result is not None
-            self.say(writer.end_mcp_call(result, item_id=item_id) if done else writer.mcp_running(item_id))
 
     # -------------------------------------------------------------------------------------------------- what holds
 
@@ -298,10 +230,7 @@ class Talk(RuleBasedStateMachine):
             self.wire.say(writer.finish())
         self.nothing_but_races_goes_wrong()
         self.wire.assert_same()
-        unanswered = [
-            r for r in self.wire.client.requests.pending if not isinstance(r, ev.OutputAudioBufferClear)
-        ]
-        assert unanswered == []  # a clear where nothing is played has no answer
+        assert self.wire.client.requests.pending == ()
         assert not self.wire.client.flow.responses
 
 

@@ -291,9 +291,7 @@ class _Answer:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[ChatChunk] = (
-            deque()
-        )  # bounded by WAITING_CHARS_MAX: each chunk counts as one at least
+        self._waiting: deque[ChatChunk] = deque()  # bounded by WAITING_CHARS_MAX
         self._chars = 0
         self._end: ResponseDone | None = None
         self._changed = asyncio.Event()
