@@ -163,6 +163,7 @@ def test_clearing_before_the_first_frame_and_after_the_last() -> None:
     playout = Playout()
     playout.write("r", "i", tone(FRAME))
     assert playout.clear() == Cut("r", "i", 0, False)
+    playout.end("r")
     assert playout.next_frame().silent
     playout.write("r", "i", tone(FRAME))
     playout.next_frame()
@@ -180,6 +181,22 @@ def test_what_follows_a_clear_is_played_from_its_beginning() -> None:
     frame = playout.next_frame()
     assert frame.events == [Started("r2"), Heard("j", FRAME)]
     assert frame.data == tone(FRAME, 7)
+
+
+def test_the_rest_of_what_was_cut_is_dropped() -> None:
+    playout = Playout()
+    playout.write("r", "i", tone(FRAME))
+    playout.next_frame()
+    playout.clear()
+    assert not playout.write("r", "i", tone(FRAME))
+    assert playout.pending_s == 0
+    playout.end("r")
+    assert playout.write("r", "i", tone(FRAME))
+    for index in range(200):
+        playout.write(f"r{index}", "i", tone(1))
+    playout.clear()
+    assert playout.write("r0", "i", tone(1))  # forgotten
+    assert not playout.write("r199", "i", tone(1))
 
 
 def test_too_much_is_refused() -> None:
@@ -214,8 +231,8 @@ def test_every_sample_is_played_once_or_cut(steps: list[tuple[str, str, int]]) -
     position: dict[str, int] = {}
     for verb, name, count in steps:
         if verb == "write":
-            playout.write(name, f"item_{name}", tone(count))
-            written += count
+            if playout.write(name, f"item_{name}", tone(count)):
+                written += count
         elif verb == "end":
             playout.end(name)
         elif verb == "clear":

@@ -35,7 +35,7 @@ def test_candidates_come_only_from_the_named_hosts() -> None:
 def test_packets_are_taken_before_the_jitter_buffer() -> None:
     async def main() -> None:
         peer = aiortc.RTCPeerConnection(aiortc.RTCConfiguration([]))
-        receiver = peer.addTransceiver("audio").receiver
+        receiver: Any = peer.addTransceiver("audio").receiver
         taken: list[Any] = []
         listen_to(receiver, taken.append)
         codec = aiortc.RTCRtpCodecParameters("audio/PCMU", 8000, 1, 0)

@@ -113,15 +113,20 @@ class Line:
         return self.sdp
 
 
-def on_loopback(
-    test: Callable[[Line], Coroutine[Any, Any, None]] | None = None,
-    *,
-    options: ServerOptions = OPTIONS,
-    **peer: Any,
-) -> Any:
+Test = Callable[[Line], Coroutine[Any, Any, None]]
+
+
+def on_loopback(test: Test) -> Callable[[], None]:
+    """Run a test with a connected call; then hang up, and see that nothing is left."""
+    return on_loopback_with()(test)
+
+
+def on_loopback_with(
+    *, options: ServerOptions = OPTIONS, **peer: Any
+) -> Callable[[Test], Callable[[], None]]:
     """Run a test with a connected call; then hang up, and see that nothing is left."""
 
-    def wrap(test: Callable[[Line], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def wrap(test: Test) -> Callable[[], None]:
         async def main() -> None:
             async with RtcPeer(**peer) as client:
                 line = Line(client, options)
@@ -144,7 +149,7 @@ def on_loopback(
         run.__name__, run.__doc__ = test.__name__, test.__doc__
         return run
 
-    return wrap if test is None else wrap(test)
+    return wrap
 
 
 # ------------------------------------------------------------------------------------------------------- connecting
@@ -182,7 +187,7 @@ async def test_long_events_pass_and_longer_ones_than_the_client_takes_are_told(l
 
 @pytest.mark.parametrize("codec", ["opus", "pcmu", "pcma"])
 def test_the_codec_that_the_client_prefers_is_spoken(codec: str) -> None:
-    @on_loopback(codec=codec)
+    @on_loopback_with(codec=codec)
     async def run(line: Line) -> None:
         assert line.sdp.split("m=audio")[1].split("a=rtpmap:")[1].split()[1].lower().startswith(codec)
         line.peer.say(tone(0.6))
@@ -232,7 +237,7 @@ def test_a_call_without_a_data_channel_has_sound() -> None:
 
 
 def test_time_goes_on_for_a_client_that_takes_no_sound() -> None:
-    @on_loopback(direction="sendonly")
+    @on_loopback_with(direction="sendonly")
     async def run(line: Line) -> None:
         line.session.output.write("r", "i", AudioFrame(tone(0.1), 24000))
         line.session.output.end("r")
@@ -354,7 +359,7 @@ def test_a_failure_of_the_session_ends_the_call(where: str, caplog: pytest.LogCa
 
 
 def test_too_many_events_end_the_session() -> None:
-    @on_loopback(options=ServerOptions(ice_hosts=(LOOPBACK,), events_burst=10, events_per_s=1.0))
+    @on_loopback_with(options=ServerOptions(ice_hosts=(LOOPBACK,), events_burst=10, events_per_s=1.0))
     async def run(line: Line) -> None:
         await line.peer.event("session.created")
         for _ in range(20):

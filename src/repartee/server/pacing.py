@@ -11,7 +11,8 @@ in between are skipped, in the RTP timestamps too, since a burst of old sound he
 `Playout` holds the audio that waits and makes the frames. It plays one response after the other, in the order in which
 they were written, and tells with each frame what began, how far it was heard, and what ended. A response ends when it
 was ended (nothing more will be written) *and* its last frame has had its 20 ms. `Playout.clear` stops it: what goes out
-next is 5 ms of fade, instead of a click, and then silence.
+next is 5 ms of fade, instead of a click, and then silence. What is still written of a response that was cut is dropped,
+since nobody wants the rest of a sentence without its middle.
 
 **Heard.** A position counts samples that were handed to RTP. Nothing acknowledges them: the network and the caller's
 jitter buffer still hold some (usually 50 to 150 ms), so it is an estimate from above.
@@ -51,6 +52,8 @@ FADE_SAMPLES: Final = 120
 """5 ms."""
 LATE_MAX_S: Final = 0.2
 """Frames later than this are skipped instead of sent in a burst."""
+CUT_MAX: Final = 64
+"""Responses remembered as cut; the oldest is forgotten first."""
 PENDING_MAX_S: Final = 600.0
 """Audio that may wait to be played (29 MB); more is refused."""
 
@@ -172,6 +175,7 @@ class Playout:
 
     def __init__(self, pending_max_s: float = PENDING_MAX_S) -> None:
         self._responses: dict[str, _Response] = {}  # in the order in which they are played
+        self._cut: dict[str, None] = {}  # responses that were cut and not ended; bounded by CUT_MAX
         self._pending_max_bytes = int(pending_max_s * SAMPLE_RATE) * 2
         self._pending_bytes = 0
         self._item_id = ""
@@ -212,13 +216,15 @@ class Playout:
             data: PCM16 mono at 24 kHz.
 
         Returns:
-            whether it was taken; not, if too much is waiting.
+            whether it was taken; not, if too much is waiting, or the response was cut.
 
         Raises:
             AudioFormatError: an odd number of bytes.
         """
         if len(data) % 2:
             raise AudioFormatError(f"{len(data)} bytes are not whole PCM16 samples: the length must be even")
+        if response_id in self._cut:
+            return False
         if self._pending_bytes + len(data) > self._pending_max_bytes:
             self.refused_bytes += len(data)
             return False
@@ -232,6 +238,7 @@ class Playout:
 
     def end(self, response_id: str) -> None:
         """All audio of a response was written. Of one without any: nothing happens."""
+        self._cut.pop(response_id, None)
         response = self._responses.get(response_id)
         if response is not None:
             response.ended = True
@@ -243,6 +250,9 @@ class Playout:
             what was cut off; ``None``: nothing was playing, and nothing waited.
         """
         first = next(iter(self._responses.values()), None)
+        self._cut.update(dict.fromkeys(each.id for each in self._responses.values() if not each.ended))
+        while len(self._cut) > CUT_MAX:
+            del self._cut[next(iter(self._cut))]
         self._responses.clear()
         self._pending_bytes = 0
         if first is None:
