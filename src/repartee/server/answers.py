@@ -183,8 +183,14 @@ class Answers:
             return
         if draft is None or not self._release(draft, answer, asked):
             self._requested[writer.id] = (answer, asked)
-            owner.inner.create_response(asked.options)
+            owner.conversation.in_turn(lambda: self._ask(writer, asked))
         self._watch()
+
+    def _ask(self, writer: ResponseWriter, asked: Asked) -> None:
+        if not writer.finished:
+            self._owner.inner.create_response(asked.options)
+        else:
+            self._requested.pop(writer.id, None)  # cancelled while it waited for the caller's words
 
     def _audio_maker(self, session: Any) -> Callable[[int], ItemAudio]:
         format, speed, played = output_of(session).format, speed_of(session), self._owner.output is not None

@@ -115,6 +115,8 @@ class InnerConversation:
                     self._on_nothing_said(item_id)
                 elif item_id not in self.items:
                     self._committed[item_id] = None
+                elif not self._keeps_turns:
+                    self.inner.delete_item(item_id)
             case ev.ConversationItemAdded(item=item):
                 if id_of(item) != self._announced:
                     self._add(item)
@@ -127,6 +129,13 @@ class InnerConversation:
                 self._when_settled(item_id, lambda: self.truncate(item_id, audio_end_ms))
             case _:
                 pass
+
+    def in_turn(self, verb: Callable[[], None]) -> None:
+        """Do something to the model behind what waits."""
+        if self._waiting:
+            self._waiting.append(verb)
+        else:
+            verb()
 
     def _when_settled(self, item_id: str, verb: Callable[[], None]) -> None:
         if item_id in self._committed or self._waiting:
@@ -189,8 +198,6 @@ class InnerConversation:
                 apply_event(self.items, event)
                 if event.response_id is None:
                     self._settled(item.id)
-            case inner_events.InputCommitted(item_id=item_id):
-                self._settled(item_id)
             case inner_events.InputCleared(reason=reason) if reason in NOTHING_SAID:
                 item_id = next(iter(self._committed), "")
                 if item_id:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from repartee.chat import new_id
 from repartee.clock import Clock
-from repartee.compose.tasks import TaskOwner
-from repartee.errors import LocalProtocolError, ModelError, ProtocolError, ReparteeError
+from repartee.errors import LocalProtocolError, ProtocolError, ReparteeError
 from repartee.models import RealtimeSession
 from repartee.models import events as inner
 from repartee.protocol import events as ev
@@ -119,21 +118,20 @@ class ServedSession:
     ) -> None:
         self.served = served
         self.clock = clock
-        self.options = options
         self.output = output
         self.id = str(getattr(config, "id", ""))
         self.ended = asyncio.Event()
         """Set when nothing is said any more."""
         self._log = log
         self._budget = budget
-        self._event_ids = _EventIds()
+        ids = _Ids()
         self.connection = Connection(
-            SERVER, session=config, new_id=self._event_ids, audio_bytes_max=options.kept_audio_bytes
+            SERVER, session=config, new_id=ids, audio_bytes_max=options.kept_audio_bytes
         )
         self.connection.server.playback.heard = self._cut_playback
         self._limits = CodecLimits(append_bytes=options.append_bytes, frame_bytes=options.frame_bytes)
         self._listeners = Listeners(sends_audio=output is None)
-        self.observing = Observing(self._listeners, clock=clock, new_id=self._event_ids)
+        self.observing = Observing(self._listeners, clock=clock, new_id=ids)
         self.conversation = InnerConversation(
             self.connection.conversation,
             keeps_turns=self.connection.kind == "realtime",
@@ -154,7 +152,6 @@ class ServedSession:
         )
         self.conversation.use(self.inner)
         self._ears: Ears = (ears or _listening)(self)
-        self._tasks = TaskOwner(self._crashed)
         self._silent_item: str | None = None  # the turn of an idle timeout
         self._closed = False
 
@@ -224,11 +221,7 @@ class ServedSession:
         await self._ears.aclose()
         await self._tools.aclose()
         await self.inner.aclose()
-        await self._tasks.aclose()
         self.ended.set()
-
-    def _crashed(self, error: Exception) -> None:
-        self.fail(ModelError(f"{type(error).__name__}: {error}", stage="session"), "session")
 
     def fail(self, error: ReparteeError, stage: str) -> None:
         """Something failed: ordinary clients see only what becomes of it."""
@@ -491,7 +484,7 @@ class ServedSession:
                 pass
 
 
-class _EventIds:
+class _Ids:
     """Ids: those of events count (there are many, and nobody has to guess them), all others are random."""
 
     def __init__(self) -> None:
