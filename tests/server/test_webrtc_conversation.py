@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http.client import HTTPMessage as Message
+from http.client import HTTPMessage
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ import numpy as np
 import websockets
 
 from repartee.audio import resample
+from repartee.chat import Message
 from repartee.compose import Conversing, Spoken, Transcribed
 from repartee.models import TimedWord, VADStream
 from repartee.server.asgi import app
@@ -76,10 +77,10 @@ class Called:
     def call_id(self) -> str:
         return self.location.rpartition("/")[2]
 
-    async def post(self, path: str, body: str = "", kind: str = "") -> tuple[int, Message, str]:
+    async def post(self, path: str, body: str = "", kind: str = "") -> tuple[int, HTTPMessage, str]:
         """POST something: status, headers, body."""
 
-        def blocking() -> tuple[int, Message, str]:
+        def blocking() -> tuple[int, HTTPMessage, str]:
             connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=PATIENCE_S)
             connection.request("POST", f"/v1/realtime{path}", body.encode(), {"Content-Type": kind})
             response = connection.getresponse()
@@ -212,7 +213,8 @@ async def test_a_caller_who_interrupts_is_heard_at_once_and_the_rest_forgotten()
         # What the model remembers ends with the word that was heard.
         await called.ask("where were you")
         await peer.event("response.done", 2)
-        said = [each.text for each in llm.requests[-1].context if getattr(each, "role", "") == "assistant"]
+        context = llm.requests[-1].context
+        said = [each.text for each in context if isinstance(each, Message) and each.role == "assistant"]
         assert said == [" ".join(words)]
 
 
@@ -248,7 +250,7 @@ async def test_a_sideband_sees_and_says_what_the_caller_does() -> None:
             assert first["type"] == "session.updated"
             assert (await called.peer.event("session.updated"))["session"]["instructions"] == "Be brief."
             await called.ask("hello")
-            seen = []
+            seen: list[str] = []
             while not seen or seen[-1] != "output_audio_buffer.stopped":
                 seen.append(json.loads(await sideband.recv())["type"])
         assert "response.output_audio_transcript.delta" in seen

@@ -23,8 +23,8 @@ LAWS: Final[dict[str, g711.Law]] = {"pcmu": "ulaw", "pcma": "alaw"}
 OPUS_BITRATE: Final = 48_000
 """Bits a second of speech, mono; silence is a fraction of it."""
 OPUS_EFFORT: Final = 5
-"""Of 10. With ``lowdelay`` (the MDCT layer only, RFC 6716, 2.1.1), which at this bitrate is as good for a voice, a frame
-costs a third of the CPU of ``voip``, and its sound is 4 ms earlier."""
+"""Of 10. With ``lowdelay`` (the MDCT layer only, RFC 6716, 2.1.1), which at this bitrate is as good for a voice, a
+frame costs a third of the CPU of ``voip``, and its sound is 4 ms earlier."""
 SETTLING_FRAMES: Final = 20
 GAP_MAX_S: Final = 1.0
 """Lost sound is filled in with silence up to here; after a longer pause (a muted microphone) time just goes on."""
