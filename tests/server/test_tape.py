@@ -66,7 +66,7 @@ def test_another_format_converts_what_is_kept_and_goes_on_from_there() -> None:
     assert tapes.pcm.end_s == pytest.approx(1.1)
     tapes.change(PCM_24K, None)
     assert tapes.pcm is tapes.wire
-    assert (tapes.pcm.start_s, tapes.pcm.end_s) == (0.5, pytest.approx(1.1))
+    assert (tapes.pcm.start_s, tapes.pcm.end_s) == pytest.approx((0.5, 1.1))
     assert len(tapes.pcm.cut_s(0.5, 1.1)) == 2 * 14_400
 
 

@@ -74,8 +74,8 @@ class ListeningEngine:
 
     def __init__(self, options: ListeningOptions | None = None) -> None:
         self._options = options = options if options is not None else ListeningOptions()
-        self._made: deque[do.Action] = deque()  # of the turn's; emptied after each fact
-        self._out: deque[ListeningAction] = deque()  # emptied by the shell after each fact
+        self._made: deque[do.Action] = deque()  # bounded by one fact's, of the turn
+        self._out: deque[ListeningAction] = deque()  # bounded by one fact's: the shell takes them
         self._turn = Turn(options.turn, self._made)
         self._gate = SpeechGate(options.gate)
         self._windows: deque[Window] = deque()  # bounded by the audio that the shell takes in
