@@ -178,3 +178,34 @@ def test_the_end_is_reached_however_the_chunks_were_summed() -> None:
     alignment.close()
     assert alignment.audio_ms > sum(chunks) * 1000.0 / 24_000
     assert alignment.text_at(sum(chunks) * 1000.0 / 24_000) == "all of it"
+
+
+def test_words_that_came_behind_the_last_audio_were_not_spoken() -> None:
+    alignment = Alignment()
+    for text, audio_ms in (("one", 300.0), (" two", 400.0), (" three", 0.0)):
+        alignment.add_text(text)
+        if audio_ms:
+            alignment.add_audio(audio_ms)
+    alignment.cut_off()
+    assert alignment.text == "one two"
+    assert alignment.text_at(700.0) == "one two"
+
+
+def test_words_that_nobody_could_have_said_in_that_time_were_not_spoken() -> None:
+    alignment = Alignment()
+    alignment.add_text("one two three four five")
+    alignment.add_audio(400.0)  # ten characters, however fast
+    alignment.cut_off()
+    assert alignment.text_at(400.0) == "one two"
+    short = Alignment()
+    short.add_text("word")
+    short.add_audio(20.0)
+    short.cut_off()
+    assert short.text_at(20.0) == ""
+
+
+def test_words_with_a_place_of_their_own_stay_when_it_breaks_off() -> None:
+    alignment = aligned(("one", 0.0), (" two", 200.0), audio_ms=300.0, closed=False)
+    alignment.add_text(" and what had no place")
+    alignment.cut_off()
+    assert alignment.text_at(300.0) == "one two"

@@ -179,3 +179,16 @@ def test_generated_sent_and_played_keep_their_order(events: list[tuple[str, str,
             played[each.item_id] = each.played_samples
         assert sum(each.played_samples for each in accounts) == ledger.played_samples
         assert sum(each.sent_samples for each in accounts) == ledger.sent_samples
+
+
+def test_an_item_that_broke_off() -> None:
+    ledger = HeardLedger(1000)
+    account = ledger.open("a", "r1")
+    account.alignment.add_text("one two")
+    ledger.generated(account, 500)
+    account.alignment.add_text(" three")
+    ledger.sent(account, 500)
+    ledger.cut_off(account)
+    ledger.played(500)
+    assert account.closed
+    assert ledger.heard_text("a") == "one two"

@@ -42,6 +42,10 @@ __all__ = ["Playback", "PlaybackOwner"]
 _STALL_S = 5.0
 _CLEAR_S = 0.4
 _PENDING_MAX_S = 600.0
+_CUT_OFF = (
+    "connection_lost",
+    "timeout",
+)  # reasons for which a response ends with its words ahead of its sound
 
 
 class PlaybackOwner(Protocol):
@@ -69,6 +73,8 @@ class _Playing:
     started: bool = False
     done: bool = False
     clearing: bool = False
+    cut_off: bool = False
+    """It broke off, with words whose sound never came: only what is heard of it counts as said."""
 
 
 class Playback:
@@ -140,6 +146,8 @@ class Playback:
                     playing.done = True
                     if event.status == "cancelled":
                         self._clear(response_id)  # even if all there was has been heard: its item says more
+                    elif event.reason in _CUT_OFF:
+                        self._cut_off(playing)
                     else:
                         self._close_items(playing)
             case OutputGain(db=db):
@@ -174,6 +182,15 @@ class Playback:
         if account is not None and item.status == "completed":
             self.ledger.close(account)
             self._notice()  # all of it may have been heard before that was known to be all
+
+    def _cut_off(self, playing: _Playing) -> None:
+        """A response broke off: what its audio says is all that counts, once it has been heard."""
+        playing.cut_off = True
+        for item_id, complete in playing.items.items():
+            account = self.ledger.account(item_id)
+            if account is not None and not complete:
+                self.ledger.cut_off(account)
+        self._notice()
 
     def _close_items(self, playing: _Playing) -> None:
         """A response that was not cut short has ended: its words and sound are all there are, even if it failed."""
@@ -291,7 +308,9 @@ class Playback:
             return
         accounts = [self.ledger.account(item_id) for item_id in playing.items]
         if all(a is None or a.played_samples >= a.generated_samples for a in accounts):
-            self._end(playing, interrupted=False)
+            if playing.cut_off:
+                self._truncate(playing)
+            self._end(playing, interrupted=playing.cut_off)
 
     def _end(self, playing: _Playing, *, interrupted: bool) -> None:
         if self._playing.pop(playing.response_id, None) is None:
@@ -330,20 +349,22 @@ class Playback:
     def _cleared(self) -> None:
         """The output has said where it stopped: everything that was being cleared is over."""
         for playing in [p for p in self._playing.values() if p.clearing]:
-            for item_id, complete in playing.items.items():
-                account = self.ledger.account(item_id)
-                whole = (
-                    account is not None
-                    and account.closed
-                    and account.played_samples >= account.generated_samples
-                )
-                if not (complete and whole):
-                    heard_ms = int(self.ledger.heard_ms(item_id))
-                    self._owner.truncate(item_id, heard_ms, self.ledger.heard_text(item_id))
+            self._truncate(playing)
             self._playing.pop(playing.response_id, None)
             self._owner.playback_report(PlaybackFinished(playing.response_id, interrupted=True))
         if self._drained is not None and not self._clears:
             self._drained.set()
+
+    def _truncate(self, playing: _Playing) -> None:
+        """Cut its items to what was heard of them."""
+        for item_id, complete in playing.items.items():
+            account = self.ledger.account(item_id)
+            whole = (
+                account is not None and account.closed and account.played_samples >= account.generated_samples
+            )
+            if not (complete and whole):
+                heard_ms = int(self.ledger.heard_ms(item_id))
+                self._owner.truncate(item_id, heard_ms, self.ledger.heard_text(item_id))
 
     # -- faults ------------------------------------------------------------------------------------------------
 

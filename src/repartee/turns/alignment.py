@@ -17,6 +17,7 @@ __all__ = ["Alignment"]
 
 # English is spoken at some 150 words of 6 characters a minute.
 _MS_PER_CHARACTER = 1000.0 / 15.0
+_MS_PER_CHARACTER_MIN = 40.0  # the fastest speech: 250 words a minute
 # Chunks are summed in milliseconds and a position is divided once, so their ends differ in the last binary digit.
 _ROUNDING_MS = 0.01
 
@@ -24,12 +25,14 @@ _ROUNDING_MS = 0.01
 class Alignment:
     """The words of one item, against its audio."""
 
-    __slots__ = ("_audio_ms", "_closed", "_loose", "_starts_ms", "_texts")
+    __slots__ = ("_audio_ms", "_chars", "_closed", "_loose", "_starts_ms", "_texts", "_voiced_chars")
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._starts_ms: list[float] = []
         self._loose = ""
+        self._chars = 0
+        self._voiced_chars = 0  # those that came before the newest audio
         self._audio_ms = 0.0
         self._closed = False
 
@@ -37,6 +40,7 @@ class Alignment:
 
     def add_text(self, text: str, start_ms: float | None = None) -> None:
         """The item's next words, beginning at ``start_ms`` of its audio where that is known."""
+        self._chars += len(text)
         if start_ms is None:
             self._loose += text
             return
@@ -58,6 +62,20 @@ class Alignment:
     def add_audio(self, duration_ms: float) -> None:
         """The item has that much more audio."""
         self._audio_ms += duration_ms
+        self._voiced_chars = self._chars
+
+    def cut_off(self) -> None:
+        """It broke off, maybe with words whose audio never came.
+
+        Those behind the newest audio, and what nobody could have said in that time, were not spoken. Words with a place
+        of their own stay.
+        """
+        loose = self._loose[: max(0, len(self._loose) - (self._chars - self._voiced_chars))]
+        room_ms = self._audio_ms - (self._starts_ms[-1] if self._starts_ms else 0.0)
+        if len(loose) * _MS_PER_CHARACTER_MIN > room_ms + _ROUNDING_MS:
+            loose = _whole_words(loose, max(0.0, room_ms) / (len(loose) * _MS_PER_CHARACTER_MIN))
+        self._loose = loose
+        self._closed = True
 
     def close(self) -> None:
         """Neither words nor audio will be added."""

@@ -155,6 +155,11 @@ class HeardLedger:
         account.closed = True
         account.alignment.close()
 
+    def cut_off(self, account: ItemAccount) -> None:
+        """The model broke off in the middle of an item."""
+        account.alignment.cut_off()
+        self.close(account)
+
     # -- what was heard ----------------------------------------------------------------------------------------
 
     def heard_ms(self, item_id: str) -> float:

@@ -16,7 +16,7 @@ from repartee.testing.realtime_faults import WireFault, drop
 from repartee.testing.realtime_replies import Question
 from repartee.testing.realtime_server import ScriptedRealtimeServer
 from repartee.testing.scripted_llm import Reply
-from tests.plugins.openai.realtime.talk import Talk, frames_of, model_at
+from tests.plugins.openai.realtime.talk import Talk, frames_of, model_at, words_of
 from tests.session.scene import Scene
 
 VAD = ServerVad(silence_duration_ms=400)
@@ -220,4 +220,54 @@ async def test_interrupted_by_voice_and_cut_at_what_was_heard() -> None:
         assert [str(item.id) for item in conversation] == [item.id for item in scene.session.history]  # type: ignore[attr-defined]
         assert scene.said[-1] == ("assistant", "Yes?")
         assert scene.events(ev.ErrorOccurred) == []
+    await server.aclose()
+
+
+@pytest.mark.parametrize(
+    ("event", "after", "words"),
+    [
+        ("response.output_audio_transcript.delta", 1, 0),
+        ("response.output_audio.delta", 1, 0),
+        ("response.output_audio.delta", 2, 1),
+        ("response.output_audio_transcript.delta", 2, 1),
+        ("response.output_audio_transcript.delta", 5, 4),
+        ("response.output_audio.delta", 11, 4),
+        ("response.output_audio.done", 1, 12),
+    ],
+)
+@virtual_time
+async def test_lost_in_the_middle_of_a_reply_and_not_a_word_more_is_remembered_than_was_heard(
+    event: str, after: int, words: int
+) -> None:
+    """The server's words run ahead of its sound: those without any were never said."""
+    whole = [f"word{number}" for number in range(12)]
+    faults = [drop(on=event, after=after)]
+    server = ScriptedRealtimeServer(
+        lambda question: "Yes." if "on" in question.text else " ".join(whole),
+        manner=ServerManner(chunk_s=0.09),
+        faults=faults,
+    )
+    model = model_at(server, **VAD_OPTIONS)
+    async with Scene(model=model, stt=None, tts=None, vad=None) as scene:
+        scene.mic.speak("tell me", 1.0)
+        await scene.until(9.0)
+        kept = " ".join(whole[:words])
+        said = [*([("assistant", kept + "–")] if words else [])]
+        assert scene.said == [("user", "tell me"), *said]
+        heard = scene.events(ev.OutputHeard)
+        assert (heard[-1].text if heard else "") == kept
+        assert len(kept.split()) <= len(scene.heard.split())  # of the last word maybe not every letter
+        told = scene.events(ev.ItemTruncated) if words else scene.events(ev.ItemDeleted)
+        assert len(told) == 1
+        assert len(scene.events(ev.ItemTruncated)) + len(scene.events(ev.ItemDeleted)) == 1
+        [done] = scene.events(ev.ResponseDone)
+        assert (done.status, done.reason) == ("incomplete", "connection_lost")
+        assert len(scene.events(ev.SessionReconnected)) == 1
+        assert scene.events(ev.ErrorOccurred) == []
+        at_server = [words_of(item) for item in server.connections[-1].protocol.conversation]
+        assert at_server == ["tell me", *([kept] if words else [])]
+        scene.mic.speak("go on", 9.0)
+        await scene.until(13.0)
+        assert scene.said[-1] == ("assistant", "Yes.")
+        await server.connections[0].aclose()
     await server.aclose()
