@@ -146,6 +146,8 @@ def show_side_by_side(found: dict[str, list[Figures]], sessions: int) -> bool:
         ("microphone -> server, p50 ms", "server_uplink_p50_ms"),
         ("microphone -> server, p99 ms", "server_uplink_p99_ms"),
         ("pieces of sound a second", "pieces_per_s"),
+        ("kept waiting by other programs", "waited"),
+        ("server: kept waiting by others", "server_waited"),
         ("server: of its core", "server_cpu"),
         ("server: late by, p99 ms", "server_late_p99_ms"),
     )
@@ -181,7 +183,8 @@ def most_sessions(load: Load, kind: str, guess: int, seconds: float, trials: int
         kept = keeps_up(row)
         print(
             f"  {kind:<12} {sessions:4d}: up p99 {row['server_uplink_p99_ms']:8.1f} ms, down p99 "
-            f"{row['sound_p99_ms']:8.1f} ms, core {row['busy']:.0%}, server {row['server_cpu']:.0%}: "
+            f"{row['sound_p99_ms']:8.1f} ms, core {row['busy']:.0%} (others {row['waited']:.0%}), server "
+            f"{row['server_cpu']:.0%} (others {row['server_waited']:.0%}): "
             + ("keeps up" if kept else "too many"),
             flush=True,
         )

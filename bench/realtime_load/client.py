@@ -14,6 +14,7 @@ import asyncio
 import base64
 import gc
 import json
+import logging
 import os
 import random
 import resource
@@ -32,6 +33,7 @@ from bench.realtime_load.pace import (
     pin,
     stamp,
     stamped,
+    waited_s,
 )
 from repartee import Agent, AgentSession, AudioFrame
 from repartee.clock import Clock, cpu_seconds
@@ -301,16 +303,18 @@ async def run(kind: str, port: int, sessions: int, seconds: float, mic_ms: int) 
         carousel.add(client, start_s + number / sessions * mic_ms / 1000)
     await carousel.run(start_s + WARM_S)
     pauses = Pauses()
+    waited = waited_s()
     cpu, began_s, tally.counting = cpu_seconds(), loop.time(), True
     await carousel.run(began_s + seconds)
     cpu, wall_s, tally.counting = cpu_seconds() - cpu, loop.time() - began_s, False
-    full = resident_bytes()
+    waited, full = waited_s() - waited, resident_bytes()
     leave_s = loop.time()
     if kind != "idle":
         await asyncio.wait([asyncio.ensure_future(client.aclose()) for client in clients], timeout=5)
     return {
         "cpu_ms": 1e3 * cpu / wall_s / sessions,
         "busy": cpu / wall_s,
+        "waited": waited / wall_s,
         "sound_p50_ms": 1e3 * percentile(tally.sound_s, 50),
         "sound_p99_ms": 1e3 * percentile(tally.sound_s, 99),
         "stop_p50_ms": 1e3 * percentile(tally.stop_s, 50),
@@ -340,6 +344,7 @@ def main() -> None:
     parser.add_argument("--profile", help="write a cProfile there")
     options = parser.parse_args()
     pin(options.core)
+    logging.disable(logging.WARNING)  # who leaves in the middle of a sentence is no news
     work = run(options.kind, options.port, options.sessions, options.seconds, options.mic_ms)
     if options.profile:
         import cProfile

@@ -9,10 +9,21 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["FRAME_MS", "SAMPLE_RATE", "STAMP_BYTES", "Carousel", "percentile", "pin", "stamp", "stamped"]
+__all__ = [
+    "FRAME_MS",
+    "SAMPLE_RATE",
+    "STAMP_BYTES",
+    "Carousel",
+    "percentile",
+    "pin",
+    "stamp",
+    "stamped",
+    "waited_s",
+]
 
 SAMPLE_RATE = 24_000
 FRAME_MS = 20  # of a microphone
+BEHIND_MAX_S = 1.0  # who is later than that leaves out turns, instead of being late for ever
 _STAMP = struct.Struct("<dB")
 STAMP_BYTES = _STAMP.size  # 9, so that the base64 of a stamp stands alone
 _MARK = 0xA5
@@ -44,6 +55,15 @@ def pin(core: int) -> None:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) > 1:
         os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
+def waited_s() -> float:
+    """How long this process has waited for its core while others used it; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/schedstat") as told:
+            return int(told.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 class Carousel(Generic[T]):
@@ -83,13 +103,16 @@ class Carousel(Generic[T]):
             if due_s > now:
                 await asyncio.sleep(min(due_s, until_s) - now)
                 continue
-            # Those that are due now, and no more: where everybody is always late, the sockets need their turn, too.
-            while members and members[0][0] <= now:
-                due_s, member = members.popleft()
+            # Everybody once at most: where all are late, the sockets need their turn, too.
+            for _ in range(len(members)):
+                due_s, member = members[0]
+                if due_s > now:
+                    break
+                members.popleft()
                 if id(member) in self._gone:
                     self._gone.discard(id(member))
                     continue
-                members.append((due_s + period_s, member))
+                members.append((max(due_s, now - BEHIND_MAX_S) + period_s, member))
                 made = self._turn(member, due_s)
                 if made is not None:
                     await made

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import binascii
 import json
+import logging
 import random
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from bench.realtime_load.pace import (
     pin,
     stamp,
     stamped,
+    waited_s,
 )
 from repartee.clock import cpu_seconds
 from repartee.protocol import events as ev
@@ -209,6 +211,7 @@ class LoadServer:
         self.late: list[float] = []
         self.begun = cpu_seconds()
         self.begun_s = 0.0
+        self.begun_waited_s = waited_s()
 
     def proceed(self, client: Served, due_s: float) -> None:
         """A client's turn."""
@@ -233,17 +236,18 @@ class LoadServer:
 
     def report(self) -> str:
         """Figures since the last time, in ms."""
-        now, cpu = asyncio.get_running_loop().time(), cpu_seconds()
+        now, cpu, waited = asyncio.get_running_loop().time(), cpu_seconds(), waited_s()
         found = {
             "frames": len(self.uplink),
             "uplink_p50_ms": 1e3 * percentile(self.uplink, 50),
             "uplink_p99_ms": 1e3 * percentile(self.uplink, 99),
             "late_p99_ms": 1e3 * percentile(self.late, 99),
             "cpu": (cpu - self.begun) / max(1e-9, now - self.begun_s),
+            "waited": (waited - self.begun_waited_s) / max(1e-9, now - self.begun_s),
         }
         self.uplink.clear()
         self.late.clear()
-        self.begun, self.begun_s = cpu, now
+        self.begun, self.begun_s, self.begun_waited_s = cpu, now, waited
         return json.dumps(found)
 
     async def serve(self) -> None:
@@ -275,6 +279,7 @@ def main() -> None:
     parser.add_argument("--delta-ms", type=int, default=20)
     options = parser.parse_args()
     pin(options.core)
+    logging.disable(logging.WARNING)  # who leaves in the middle of a sentence is no news
     asyncio.run(LoadServer(options.delta_ms).serve())
 
 
