@@ -6,7 +6,7 @@
 import { Answer } from "./answer.js";
 import { Microphone, tapOf } from "./audio/microphone.js";
 import { SAMPLE_RATE, toBase64 } from "./audio/pcm.js";
-import { askModels } from "./link/address.js";
+import { askWhy } from "./link/address.js";
 import { Backoff } from "./link/backoff.js";
 import { judgeClose, judgeStatus, TalkError } from "./link/failure.js";
 import { WebRtcLink } from "./link/webrtc.js";
@@ -141,7 +141,7 @@ export class Talk extends EventTarget {
       this.retry = setTimeout(() => this.#again(), wait_ms);
       return;
     }
-    if (kind === "unreachable") kind = (await askModels(this.where.key, judgeStatus)).failure ?? "refused";
+    if (kind === "unreachable") kind = await askWhy(this.where.key, judgeStatus);
     this.backoff.reset();
     await this.#release();
     this.#change("idle", { kind, detail: this.lastError?.message ?? close.reason });

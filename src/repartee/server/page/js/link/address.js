@@ -20,9 +20,23 @@ export function socketUrl(url) {
 }
 
 /**
+ * Why a WebSocket didn't open: a browser doesn't say, so the server is asked.
+ * @param {string} key
+ * @param {(status: number) => string|null} judge
+ * @returns {Promise<string>} a kind of failure
+ */
+export async function askWhy(key, judge) {
+  const { failure } = await askModels(key, judge);
+  if (failure) return failure;
+  const ready = await fetch(endpoint("readyz")).catch(() => null);
+  return ready?.status === 503 ? "not_ready" : "turned_down";
+}
+
+/**
  * The names under which the server serves, and whether it wants a key.
  * @param {string} key
- * @returns {Promise<{models: string[], failure: import("./failure.js").FAILURES|string|null}>}
+ * @param {(status: number) => string|null} judge what an HTTP status means
+ * @returns {Promise<{models: string[], failure: string|null}>}
  */
 export async function askModels(key, judge) {
   let response;

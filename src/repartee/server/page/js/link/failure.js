@@ -60,6 +60,17 @@ export const FAILURES = {
     advice: "All its sessions are taken. Wait a moment, then try again.",
     actions: ["retry"],
   },
+  turned_down: {
+    title: "The server turned the connection down",
+    advice:
+      "Most often all its sessions are taken: wait a moment, then try again. If it stays so, it may not allow this page's address.",
+    actions: ["retry"],
+  },
+  not_ready: {
+    title: "The server isn't ready",
+    advice: "It is still loading its models, or about to stop. Try again in a moment.",
+    actions: ["retry"],
+  },
   key: {
     title: "The server needs a key",
     advice: "Enter a key that this server accepts. The page keeps it in memory only, until you close it.",

@@ -5,8 +5,9 @@
  * derived from the standard events.
  */
 
-const LOUD = 0.03; // of a microphone's level; only where the server's position in the audio can't be mapped to time
-const LOOK_BACK_MS = 4000;
+const QUIET = 0.01; // of a microphone's level: never speech
+const LOUD_SHARE = 0.1; // of the loudest in a turn: still speech
+const LOOK_BACK_MS = 20000;
 
 export class Chronicle {
   /**
@@ -65,10 +66,19 @@ export class Chronicle {
     this.turns.interrupted(this.responseOf.get(item) ?? this.newest, now);
   }
 
-  /** @returns {number} page time of a position in the audio that was sent */
+  /** @returns {number} page time of a position in the audio that was sent; now where that can't be told */
   timeOf(audio_ms, now) {
-    const mapped = this.clock.ofAudio(audio_ms) ?? this.timeline.you.lastLoud(now, LOUD, LOOK_BACK_MS);
-    return Math.min(now, mapped ?? now);
+    return Math.min(now, this.clock.ofAudio(audio_ms) ?? now);
+  }
+
+  /**
+   * When the user really fell silent. `audio_end_ms` is the end of what the model was given, with the silence that the
+   * server waited for; so the microphone says it, until the server's `speech_end` does.
+   */
+  lastSound(before, now) {
+    const from = this.timeline.open("speech")?.from ?? now - LOOK_BACK_MS;
+    const floor = Math.max(QUIET, LOUD_SHARE * this.timeline.you.peak(from, before));
+    return this.timeline.you.lastLoud(before, floor, before - from) ?? before;
   }
 }
 
@@ -85,13 +95,13 @@ const HANDLERS = {
     chronicle.timeline.begin("speech", from);
   },
   "input_audio_buffer.speech_stopped": (chronicle, { item_id, audio_end_ms }, now) => {
-    const end = chronicle.timeOf(audio_end_ms, now);
+    const end = chronicle.lastSound(chronicle.timeOf(audio_end_ms, now), now);
     chronicle.timeline.end("speech", end);
     chronicle.turns.asked(item_id, end);
   },
   "input_audio_buffer.committed": (chronicle, { item_id }, now) => {
     if (chronicle.timeline.open("speech") || chronicle.turns.list.at(-1)?.item !== item_id) {
-      chronicle.turns.asked(item_id, now); // by hand: it ended when it was sent
+      chronicle.turns.asked(item_id, now); // by hand: the wait begins when it was sent
       chronicle.timeline.end("speech", now);
     }
     chronicle.turns.decided(now);

@@ -165,6 +165,7 @@ function agentTranscript(talk, event) {
 
 /** @type {Record<string, (talk: Conversation, event: any) => void>} */
 const HANDLERS = {
+  "repartee.error": (talk, { stage, message }) => talk.note(`A part failed (${stage}): ${message}`),
   "input_audio_buffer.speech_started": (talk, { item_id }) => talk.entry(item_id, "user"),
   "input_audio_buffer.committed": (talk, { item_id }) => {
     talk.entry(item_id, "user").state = "done";

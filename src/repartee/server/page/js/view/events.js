@@ -62,9 +62,8 @@ export class EventsView {
         {},
         h("time", { text: (at / 1000).toFixed(2) }),
         h("span", { class: "way", text: sent ? "↑" : "↓", "aria-label": sent ? "sent" : "received", role: "img" }),
-        h("span", { class: "type", text: type }),
+        h("span", { class: "what" }, h("span", { class: "type", text: type }), h("span", { class: "gist", text: String(summary(event)) })),
         h("span", { class: "times", text: group.length > 1 ? `×${group.length}` : "" }),
-        h("span", { class: "gist", text: String(summary(event)) }),
       ),
     );
     details.key = key;

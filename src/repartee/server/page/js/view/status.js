@@ -22,7 +22,8 @@ export class StatusView {
 
   show() {
     document.body.dataset.phase = this.talk.phase;
-    byId("status-text").textContent = this.#line();
+    const [line, more] = this.#line();
+    byId("status-text").replaceChildren(line, h("span", { class: "status-more", text: more }));
     clearTimeout(this.timer);
     if (this.talk.phase === "reconnecting") this.timer = setTimeout(() => this.show(), 1000);
     this.#trouble();
@@ -30,14 +31,14 @@ export class StatusView {
 
   #line() {
     const { phase, where, retryAt, voice, muted, trouble } = this.talk;
-    if (phase === "connecting") return "Connecting…";
+    if (phase === "connecting") return ["Connecting…", ""];
     if (phase === "reconnecting") {
       const left_s = Math.ceil((retryAt - this.talk.now()) / 1000);
-      return left_s > 0 ? `Connection lost. Trying again in ${left_s} s` : "Reconnecting…";
+      return [left_s > 0 ? `Trying again in ${left_s} s` : "Reconnecting…", " · connection lost"];
     }
-    if (phase === "idle") return trouble ? FAILURES[trouble.kind].title : "Not connected";
+    if (phase === "idle") return [trouble ? FAILURES[trouble.kind].title : "Not connected", ""];
     const how = where.transport === "webrtc" ? "WebRTC" : "WebSocket";
-    return `Connected · ${how}${voice ? (muted ? " · muted" : "") : " · typing only"}`;
+    return [voice && muted ? "Muted" : "Connected", ` · ${how}${voice ? "" : " · typing only"}`];
   }
 
   #trouble() {

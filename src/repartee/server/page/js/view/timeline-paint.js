@@ -2,6 +2,7 @@
 
 import { STEP_MS } from "../model/timeline.js";
 import { latency, parts } from "../model/turns.js";
+import { duration } from "./dom.js";
 
 /**
  * @typedef {object} Scene
@@ -194,7 +195,7 @@ function waits(g, { turns, xAt, width, perSecond }, { top, height }, colours) {
     g.font = `600 11.5px ${colours.font}`;
     g.textAlign = "left";
     g.textBaseline = "middle";
-    g.fillText(`${ms} ms`, Math.max(to, from + 2) + 5, top + height / 2 + 0.5);
+    g.fillText(duration(ms), Math.max(to, from + 2) + 5, top + height / 2 + 0.5);
   }
 }
 

@@ -1,0 +1,20 @@
+"""What the browser talks to: it hears and speaks by the embedded parts, and always tells the same long story."""
+
+from __future__ import annotations
+
+from repartee.compose import Conversing, Spoken, Transcribed
+from repartee.server.served import Served
+from repartee.testing import ScriptedLLM
+
+STORY = (
+    "Once upon a time there was a lighthouse keeper who counted every ship. On Monday he counted nine of them, "
+    "on Tuesday he counted seven, and on Wednesday, when the fog lay over the water, he counted none at all."
+)
+
+
+def served() -> Served:
+    """Made when it is served, since the embedded parts may not be installed where only the story is read."""
+    from repartee.plugins import local
+
+    heard_by = Transcribed(Conversing(ScriptedLLM({"*": STORY})), local.STT())
+    return Served.of(Spoken(heard_by, local.TTS()), name="storyteller", vad=local.VAD())
