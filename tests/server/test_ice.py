@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repartee.errors import ConfigurationError
-from repartee.server.ice import IceServer, check_address, ice_server, with_public_addresses
+from repartee.server.ice import IceServer, check_address, ice_server, port_range, with_public_addresses
 
 ANSWER = (
     "\r\n".join(
@@ -66,3 +66,15 @@ def test_what_is_no_server_is_refused_without_repeating_it(text: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "hidden" not in repr(ice_server("turn:ann:hidden@turn.example.test:3478"))
+
+
+def test_a_range_of_ports_includes_both_ends() -> None:
+    assert port_range("50000-50001") == range(50_000, 50_002)
+    assert port_range("50000-50000") == range(50_000, 50_001)
+    assert not port_range("")
+
+
+@pytest.mark.parametrize("text", ["50000", "50001-50000", "80-90", "50000-70000", "a-b", "-", "50000-"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="right is FIRST-LAST within 1024-65535"):
+        port_range(text)

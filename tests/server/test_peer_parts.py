@@ -32,6 +32,26 @@ def test_candidates_come_only_from_the_named_hosts() -> None:
     asyncio.run(main())
 
 
+def test_candidates_use_free_ports_of_the_range() -> None:
+    async def main() -> None:
+        ports = range(42_310, 42_312)
+        used = []
+        peers = []
+        for _ in range(3):
+            peer = aiortc.RTCPeerConnection(aiortc.RTCConfiguration([]))
+            peers.append(peer)
+            peer.addTransceiver("audio")
+            gather_on(peer, ["127.0.0.1"], ports)
+            await peer.setLocalDescription(await peer.createOffer())
+            sdp = peer.localDescription.sdp
+            used += [int(line.split()[5]) for line in sdp.splitlines() if line.startswith("a=candidate")]
+        assert sorted(used) == list(ports)  # for the third there was none
+        for peer in peers:
+            await peer.close()
+
+    asyncio.run(main())
+
+
 def test_packets_are_taken_before_the_jitter_buffer() -> None:
     async def main() -> None:
         peer = aiortc.RTCPeerConnection(aiortc.RTCConfiguration([]))

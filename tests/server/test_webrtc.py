@@ -222,6 +222,28 @@ def test_an_offer_without_candidates_connects() -> None:
     asyncio.run(main())
 
 
+def test_a_call_on_a_port_of_the_range_behind_a_public_address() -> None:
+    options = ServerOptions(ice_hosts=(LOOPBACK,), ice_ports="42320-42329", public_ips=("203.0.113.7",))
+
+    async def main() -> None:
+        async with RtcPeer() as peer:
+            line = Line(peer, options)
+
+            async def answer(sdp: str) -> str:
+                candidates = [
+                    each.split() for each in (await line.answer(sdp)).splitlines() if "a=candidate" in each
+                ]
+                assert {each[4] for each in candidates} == {LOOPBACK, "203.0.113.7"}
+                assert {int(each[5]) for each in candidates} <= set(range(42_320, 42_330))
+                return line.sdp.replace("203.0.113.7", LOOPBACK)
+
+            await peer.connect(answer)
+            await peer.event("session.created")
+            await line.call.hangup()
+
+    asyncio.run(main())
+
+
 def test_a_call_without_a_data_channel_has_sound() -> None:
     async def main() -> None:
         async with RtcPeer(channel=False) as peer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from repartee.errors import ConfigurationError
 
-__all__ = ["IceServer", "check_address", "ice_server", "with_public_addresses"]
+__all__ = ["IceServer", "check_address", "ice_server", "port_range", "with_public_addresses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,25 @@ def check_address(address: str) -> str:
             f"{address!r} is no IP address; right is one such as 203.0.113.7, not a name"
         ) from None
     return address
+
+
+def port_range(text: str) -> range:
+    """Read a range of ports.
+
+    Args:
+        text: ``FIRST-LAST``, both included; ``""``: none, the system chooses.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not text:
+        return range(0)
+    first, dash, last = text.partition("-")
+    if dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535:
+        return range(int(first), int(last) + 1)
+    raise ConfigurationError(
+        f"{text!r} is no range of ports; right is FIRST-LAST within 1024-65535, such as 50000-50199"
+    )
 
 
 _ICE_SERVER = re.compile(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from repartee.errors import ConfigurationError
-from repartee.server.ice import check_address, ice_server
+from repartee.server.ice import check_address, ice_server, port_range
 
 __all__ = ["AccessOptions", "LoadOptions", "Option", "ServerOptions", "SlowConsumer", "option_table"]
 
@@ -126,6 +126,11 @@ class ServerOptions(LoadOptions):
         "if there is no other",
         flag="--ice-host",
     )
+    ice_ports: str = _option(
+        "",
+        "the UDP ports that WebRTC calls use, one each (FIRST-LAST); STUN servers are not asked then. Default: any",
+        flag="--ice-ports",
+    )
     public_ips: tuple[str, ...] = _option(
         (),
         "an IP address by which WebRTC clients reach this machine behind a 1:1 NAT or in a container; may be repeated",
@@ -154,6 +159,7 @@ class ServerOptions(LoadOptions):
             check_address(address)
         for server in self.ice_servers:
             ice_server(server)
+        port_range(self.ice_ports)
         for origin in self.allow_origins:
             if origin not in ("*", "null") and ("://" not in origin or origin.count("/") != 2):
                 raise ConfigurationError(

@@ -6,6 +6,8 @@ half used.
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,23 +25,58 @@ ANYWHERE: Final = ("127.0.0.1",)
 """Where a machine without any network is."""
 
 
-def gather_on(peer: RTCPeerConnection, hosts: Sequence[str]) -> None:
-    """Bind a call's UDP sockets to these addresses, instead of to every one of the machine.
+def gather_on(peer: RTCPeerConnection, hosts: Sequence[str], ports: range = range(0)) -> None:
+    """Bind a call's UDP sockets to these addresses and ports, instead of to any of the machine.
 
-    aioice has no parameter for it. Call it between ``setRemoteDescription`` and ``setLocalDescription``.
+    aioice has no parameters for it. Call it between ``setRemoteDescription`` and ``setLocalDescription``.
 
     Args:
         peer: of the call.
         hosts: IP addresses of this machine; none: all but the loopback, and that if there is no other.
+        ports: to choose from; STUN servers are not asked then. Default: any, as the system chooses.
     """
     for transport in _dtls_transports(peer):
         connection = _part(transport.transport.iceGatherer, "_connection")
         gather = _part(connection, "get_component_candidates")
 
-        async def bound(component: int, addresses: list[str], timeout: int = 5, gather: Any = gather) -> Any:
-            return await gather(component, list(hosts) or addresses or list(ANYWHERE), timeout)
+        async def bound(
+            component: int, addresses: list[str], timeout: int = 5, of: Any = connection, gather: Any = gather
+        ) -> Any:
+            wanted = list(hosts) or addresses or list(ANYWHERE)
+            if not ports:
+                return await gather(component, wanted, timeout)
+            found = [await _host_candidate(of, component, address, ports) for address in wanted]
+            return [each for each in found if each is not None] + await gather(component, [], timeout)
 
         connection.get_component_candidates = bound
+
+
+async def _host_candidate(connection: Any, component: int, address: str, ports: range) -> Any:
+    """A candidate on the first free port of a range, from a random one on; ``None``: none can be bound."""
+    from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+    from aioice.ice import StunProtocol
+
+    loop = asyncio.get_running_loop()
+    start = random.randrange(len(ports))
+    for port in (*ports[start:], *ports[:start]):
+        try:
+            _, protocol = await loop.create_datagram_endpoint(
+                lambda: StunProtocol(connection), local_addr=(address, port)
+            )
+        except OSError:
+            continue
+        _part(connection, "_protocols").append(protocol)
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", address),
+            component=component,
+            transport="udp",
+            priority=candidate_priority(component, "host"),
+            host=address,
+            port=port,
+            type="host",
+        )
+        return protocol.local_candidate
+    return None
 
 
 def listen_to(receiver: RTCRtpReceiver, on_packet: Callable[[Any], None]) -> None:

@@ -27,7 +27,7 @@ from repartee.errors import ConfigurationError, MissingDependencyError, RemotePr
 from repartee.server.admission import EventRate
 from repartee.server.channel import CallListener
 from repartee.server.faults import TOO_FAST, filled
-from repartee.server.ice import check_address, ice_server, with_public_addresses
+from repartee.server.ice import ice_server, port_range, with_public_addresses
 from repartee.server.ids import random_id
 from repartee.server.loudspeaker import Loudspeaker
 from repartee.server.offer import EVENTS_CHANNEL, Offer
@@ -87,12 +87,10 @@ class WebRtcCall:
     Args:
         offer: what the client offers (`read_offer`).
         open_session: makes the session; not started yet. Its errors are `answer`'s.
-        options: limits, and where the server stands (``ice_hosts``, ``public_ips``, ``ice_servers``).
+        options: limits, and where the server stands (``ice_hosts``, ``ice_ports``, ``public_ips``,
+            ``ice_servers``).
         observe: whether the client gets ``repartee.*`` events. Default: no.
         on_end: called once, when the call is over and everything is released. Default: nobody.
-
-    Raises:
-        ConfigurationError: an address or ICE server of the options can't be read.
     """
 
     def __init__(
@@ -156,7 +154,7 @@ class WebRtcCall:
 
         Raises:
             RemoteProtocolError: ``invalid_offer``: it can't be answered.
-            ConfigurationError: none of the ``ice_hosts`` is an address of this machine.
+            ConfigurationError: none of the ``ice_hosts`` is an address of this machine, or no port is free.
         """
         try:
             self._opened = self._open_session(self.loudspeaker)
@@ -184,7 +182,7 @@ class WebRtcCall:
         peer.on("connectionstatechange", self._on_state)
         try:
             await peer.setRemoteDescription(aiortc.RTCSessionDescription(self._offer.sdp, "offer"))
-            gather_on(peer, [check_address(each) for each in self._options.ice_hosts])
+            gather_on(peer, self._options.ice_hosts, port_range(self._options.ice_ports))
             listen_to(transceiver.receiver, self._on_packet)
             await peer.setLocalDescription(await peer.createAnswer())
         except NEGOTIATION_ERRORS as error:
@@ -203,7 +201,7 @@ class WebRtcCall:
         track.codec = next(iter(codecs.values()))
         self._microphone = Microphone(codecs)
         self.loudspeaker.open(track.codec, self.session)
-        return with_public_addresses(sdp, [check_address(each) for each in self._options.public_ips])
+        return with_public_addresses(sdp, self._options.public_ips)
 
     # -- the life ----------------------------------------------------------------------------------------------
 
