@@ -18,7 +18,7 @@ from repartee.models import events as inner
 from repartee.protocol.beta import BetaDialect
 from repartee.protocol.faults import SESSION_EXPIRED
 from repartee.testing import ScriptedLLM, ScriptedVAD, elapse, virtual_time
-from tests.server.talk import Client, Talk, model_of
+from tests.server.talk import Client, Talk, model_of, sound
 
 MESSAGE = [
     "response.output_item.added",
@@ -551,3 +551,18 @@ async def test_an_idle_caller_is_spoken_to() -> None:
         await talk.done(2)
         assert "still" in talk.llm.requests[-1].instructions
         assert talk.asked[-1] == [("user", "hello"), ("assistant", "Hello.")]
+
+
+@virtual_time
+async def test_a_message_created_with_its_sound_is_heard() -> None:
+    async with Talk(replies=["ok"], session={"output_modalities": ["text"]}) as talk:
+        audio = base64.b64encode(sound("book a table")).decode()
+        item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}
+        talk.send("conversation.item.create", item=item)
+        talk.say("and quickly")
+        await talk.answer()
+        assert talk.asked[-1] == [("user", "book a table"), ("user", "and quickly")]
+        item["content"] = [{"type": "input_audio", "transcript": "for two"}]
+        talk.send("conversation.item.create", item=item)
+        await talk.answer()
+        assert talk.asked[-1][-1] == ("user", "for two")

@@ -70,6 +70,7 @@ class Answer:
         "rounds",
         "running",
         "server_calls",
+        "speed",
         "spoken",
         "writer",
     )
@@ -102,6 +103,8 @@ class Answer:
         """Calls that run on the server."""
         self.rounds = 0
         """How many responses in a row the server has begun by itself, this one included."""
+        self.speed = 1.0
+        """Of its audio."""
         self.done: ResponseDone | None = None
         """The model's end of it, while calls still run."""
         self.input_tokens = (0, 0)

@@ -171,6 +171,7 @@ class Answers:
             play=self._player(writer),
         )
         answer.rounds = rounds
+        answer.speed = speed_of(session)
         answer.last_s = owner.clock.now()
         self._live[writer.id] = answer
         if writer.in_conversation:
@@ -194,6 +195,7 @@ class Answers:
 
     def _audio_maker(self, session: Any) -> Callable[[int], ItemAudio]:
         format, speed, played = output_of(session).format, speed_of(session), self._owner.output is not None
+        # `speed` is that of the response's beginning: it changes between turns only.
         return lambda rate: ItemAudio(rate, format, speed=speed, played=played)
 
     def _player(self, writer: ResponseWriter) -> Callable[[str, AudioFrame], None] | None:
@@ -299,10 +301,12 @@ class Answers:
     def _item_added(self, answer: Answer, asked: Asked, event: model_events.ItemAdded) -> None:
         if isinstance(event.item, Message):
             answer.message(event.item.id)
+            if answer.speed != 1.0:
+                self._owner.conversation.plays_at(event.item.id, answer.speed)
 
     def _words(self, answer: Answer, asked: Asked, event: model_events.TranscriptDelta) -> None:
         first = not answer.first_output
-        start_ms = None if event.start_ms is None else event.start_ms / self._owner.conversation.speed
+        start_ms = None if event.start_ms is None else event.start_ms / answer.speed
         self._owner.observing.words(event.item_id, event.delta, start_ms)
         answer.words(event.item_id, event.delta)
         self._gave(answer, first)
@@ -310,9 +314,7 @@ class Answers:
     def _sound(self, answer: Answer, asked: Asked, event: model_events.AudioDelta) -> None:
         first = not answer.first_output
         answer.sound(event.item_id, event.audio)
-        self._owner.observing.sound(
-            event.item_id, event.audio.duration_s * 1000.0 / self._owner.conversation.speed
-        )
+        self._owner.observing.sound(event.item_id, event.audio.duration_s * 1000.0 / answer.speed)
         self._gave(answer, first)
 
     def _gave(self, answer: Answer, first: bool) -> None:

@@ -33,6 +33,7 @@ __all__ = ["InnerConversation"]
 NOTHING_SAID: Final = frozenset({"no words", "no audio", "refused"})
 """Why a committed turn doesn't become an item of the model's."""
 LONG_CALLS_MAX: Final = 1024
+SPEEDS_MAX: Final = 256
 
 
 class InnerConversation:
@@ -42,6 +43,7 @@ class InnerConversation:
         conversation: the client's.
         keeps_turns: whether what the caller says stays in the model's conversation. (Where nothing is ever answered,
             it needn't.)
+        hears: has the model hear an item that the client created, if it has sound; says whether it has.
         on_nothing_said: called with a committed turn in which nothing was said.
     """
 
@@ -50,16 +52,17 @@ class InnerConversation:
         conversation: Conversation,
         *,
         keeps_turns: bool = True,
+        hears: Callable[[wire.Item], bool] = lambda item: False,
         on_nothing_said: Callable[[str], None] = lambda item_id: None,
     ) -> None:
         self.items = ChatContext()
         """What the model has."""
         self.changes = 0
         """Counts what the client changed: an answer that was prepared before a change is out of date."""
-        self.speed = 1.0
-        """How much faster than the model's audio the client's is."""
+        self._speeds: dict[str, float] = {}
         self._conversation = conversation
         self._keeps_turns = keeps_turns
+        self._hears = hears
         self._on_nothing_said = on_nothing_said
         self._nothing_said = False  # in a turn whose commit has not been told yet
         self._announced: str | None = None  # the turn that was committed, until its item is told
@@ -118,7 +121,7 @@ class InnerConversation:
                 elif not self._keeps_turns:
                     self.inner.delete_item(item_id)
             case ev.ConversationItemAdded(item=item):
-                if id_of(item) != self._announced:
+                if id_of(item) != self._announced and not self._hears(item):
                     self._add(item)
                 self._announced = None
             case ev.ConversationItemDeleted(item_id=item_id):
@@ -170,10 +173,23 @@ class InnerConversation:
         if item_id in self.items:
             self.inner.delete_item(item_id)
 
+    def heard_as_turn(self, item_id: str) -> None:
+        """An item that the client created is heard like the caller's turn."""
+        self.changes += 1
+        self._committed[item_id] = None
+
+    def plays_at(self, item_id: str, speed: float) -> None:
+        """The client hears that item so much faster than the model said it."""
+        while len(self._speeds) >= SPEEDS_MAX:
+            del self._speeds[next(iter(self._speeds))]
+        self._speeds[item_id] = speed
+
     def truncate(self, item_id: str, audio_end_ms: int) -> None:
         """Cut an item of the assistant's at what was heard, in the client's time."""
         if item_id in self.items:
-            self.inner.truncate_item(item_id, audio_end_ms=round(audio_end_ms * self.speed))
+            self.inner.truncate_item(
+                item_id, audio_end_ms=round(audio_end_ms * self._speeds.get(item_id, 1.0))
+            )
 
     def keep_only(self, item_id: str, text: str, audio_ms: float) -> None:
         """Of an item that was cut off, the client was told only this: the model is to know of no more."""

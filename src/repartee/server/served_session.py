@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from repartee.chat import new_id
 from repartee.clock import Clock
-from repartee.errors import LocalProtocolError, ProtocolError, ReparteeError
+from repartee.errors import LocalProtocolError, ProtocolError, ReparteeError, UsageError
 from repartee.models import RealtimeSession
 from repartee.models import events as inner
 from repartee.protocol import events as ev
@@ -26,10 +26,11 @@ from repartee.protocol.codec import CodecLimits, decode_client_event
 from repartee.protocol.config import SessionConfig
 from repartee.protocol.connection import SERVER, Connection
 from repartee.protocol.faults import INVALID_VALUE, Close, Fault
-from repartee.protocol.items import InputImage, Message
-from repartee.protocol.model import given, replace
+from repartee.protocol.items import InputImage, Item, Message, id_of
+from repartee.protocol.model import UNSET, given, replace
 from repartee.protocol.playback_writer import HeardItem
-from repartee.protocol.sessions import bytes_per_ms, input_of
+from repartee.protocol.responses import ResponseParams
+from repartee.protocol.sessions import bytes_per_ms, input_of, turn_detection_of
 from repartee.protocol.tables import SessionState
 from repartee.protocol.tools import McpTool
 from repartee.server.answers import Answers, OutputSink
@@ -38,9 +39,10 @@ from repartee.server.inner_conversation import InnerConversation
 from repartee.server.listeners import Listener, Listeners
 from repartee.server.observing import Observing
 from repartee.server.options import ServerOptions
-from repartee.server.requests import session_options, speed_of
+from repartee.server.requests import session_options
 from repartee.server.served import Served
 from repartee.server.server_tools import ServerTools
+from repartee.server.spoken_items import frames_of, sound_of
 from repartee.server.transcripts import Transcripts
 from repartee.server.usage import TokenBudget
 
@@ -135,6 +137,7 @@ class ServedSession:
         self.conversation = InnerConversation(
             self.connection.conversation,
             keeps_turns=self.connection.kind == "realtime",
+            hears=self._hear_item,
             on_nothing_said=lambda item_id: self._transcripts.completed(item_id, ""),
         )
         self._transcripts = Transcripts(self.connection, self.tell)
@@ -297,12 +300,19 @@ class ServedSession:
         Raises:
             ProtocolError: that.
         """
-        if isinstance(event, ev.ConversationItemCreate) and isinstance(event.item, Message):
-            for index, part in enumerate(event.item.content):
-                if isinstance(part, InputImage) and not self.served.model.capabilities.images:
-                    raise INVALID_VALUE.error(
-                        param=f"item.content[{index}].type", detail="this model takes no images"
-                    )
+        if self.served.model.capabilities.images:
+            return
+        items: dict[str, Any] = {}
+        if isinstance(event, ev.ConversationItemCreate):
+            items = {"item": event.item}
+        elif isinstance(event, ev.ResponseCreate) and isinstance(event.response, ResponseParams):
+            inputs = given(event.response.input, []) or []
+            items = {f"response.input[{index}]": item for index, item in enumerate(inputs)}
+        for path, item in items.items():
+            for index, part in enumerate(item.content if isinstance(item, Message) else ()):
+                if isinstance(part, InputImage):
+                    where = f"{path}.content[{index}].type"
+                    raise INVALID_VALUE.error(param=where, detail="this model takes no images")
 
     def _follow(self, event: Any, made: list[ev.ServerEvent]) -> None:
         """What a client event means besides its answer."""
@@ -317,7 +327,7 @@ class ServedSession:
                 self._transcripts.cleared()
                 self._ears.clear()
             case ev.OutputAudioBufferClear():
-                self._cut_playback()
+                self._silence()
             case _:
                 pass
 
@@ -325,7 +335,6 @@ class ServedSession:
         session = self.connection.session
         assert session is not None
         self.conversation.changes += 1
-        self.conversation.speed = speed_of(session)
         options = session_options(session, self.served)
         if options != self.inner.options:
             self.inner.update(options)
@@ -338,6 +347,29 @@ class ServedSession:
             if isinstance(tool, McpTool) and self.connection.kind == "realtime":
                 writer, made = self.connection.server.list_mcp_tools(tool.server_label)
                 self.say([*made, *writer.failed()])
+
+    def _hear_item(self, item: Item) -> bool:
+        """Have the model hear a message that the client created with its sound; whether there is any to be heard."""
+        connection = self.connection
+        audio = sound_of(item, connection.conversation)
+        able = self.served.model.capabilities
+        item_id = id_of(item)
+        if not audio or item_id is None or not able.audio_input:
+            return False
+        if connection.flow.input_item_id is not None or connection.server.buffered_bytes:
+            busy = UsageError(
+                "a message with sound came while the caller's turn was open: its words are not known"
+            )
+            self.fail(busy, "input")
+            return False
+        format = input_of(connection.session).format
+        self.conversation.heard_as_turn(item_id)
+        self.inner.begin_input(item_id)
+        for frame in frames_of(audio, format, able.input_sample_rate):
+            self.inner.append_audio(frame)
+        self._transcripts.committed(item_id, len(audio) / bytes_per_ms(format) / 1000)
+        self.inner.commit_audio()
+        return True
 
     def _committed(self, item_id: str, audio: bytes) -> None:
         """A turn became an item: keep its audio, and know how long it is."""
@@ -423,6 +455,15 @@ class ServedSession:
         """So much of an item's audio was heard."""
         self.observing.heard(item_id, ms)
 
+    def _silence(self) -> None:
+        """Drop also what was written for the output and has not begun to be heard."""
+        cut = self._cut_playback()
+        if cut is not None and cut.item_id in self.connection.conversation:
+            truncated = ev.ConversationItemTruncated(
+                item_id=cut.item_id, content_index=0, audio_end_ms=max(0, cut.audio_end_ms)
+            )
+            self.say([self.connection.send(truncated)])
+
     def _cut_playback(self) -> HeardItem | None:
         """Stop what is played, for an interruption; how far it was heard."""
         cut = self.output.clear() if self.output is not None else None
@@ -434,12 +475,12 @@ class ServedSession:
         """The caller began to speak; a response that may be interrupted is cut off."""
         if self._closed or self.ended.is_set():
             return
-        active = self.connection.active_response_id
         self.conversation.turn_begins()
         self.observing.user("speaking")
         self.say(self.connection.server.user_item(item_id).speech_started(audio_start_ms))
-        if active is not None and self.connection.active_response_id is None:
-            self._cut_playback()  # also what was written and has not begun to be heard
+        detection = turn_detection_of(self.connection.session)
+        if given(getattr(detection, "interrupt_response", UNSET), True):
+            self._silence()
 
     def speech_stopped(self, item_id: str, audio_end_ms: int) -> None:
         """The caller's turn is over; `turn_over` follows."""
