@@ -30,6 +30,7 @@ demo: setup ## hear it without a microphone: a spoken sample of three turns (wri
 	$(BIN)/repartee talk --demo
 
 test: lint type ## everything that must hold: lint, types, tests, tidiness, the snippets of the docs
+	@CHROMIUM="$(CHROMIUM)" sh scripts/install-chromium.sh
 	$(BIN)/python -m pytest -q -n 2
 	@echo "make test: lint, types and tests passed"
 

@@ -127,7 +127,9 @@ class Visit:
 
     async def get(self, expression: str) -> Any:
         """The value of an expression."""
-        return await self.page.evaluate(f"() => {{ const talk = window.repartee.talk; return {expression}; }}")
+        return await self.page.evaluate(
+            f"() => {{ const talk = window.repartee.talk; return {expression}; }}"
+        )
 
     async def state(self) -> Any:
         """What to look at when something is missing."""

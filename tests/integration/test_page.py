@@ -80,12 +80,16 @@ async def talk_and_interrupt(transport: str, tmp_path: Path) -> None:
         await opened.until("talk.conversation.entries.some((each) => each.kind === 'user' && each.text)")
         await opened.until(AUDIBLE)
         answer = page.locator(".entry[data-kind=agent]").first
-        await opened.until("document.querySelector('[data-kind=agent] .heard')?.textContent.startsWith('Once')")
+        await opened.until(
+            "document.querySelector('[data-kind=agent] .heard')?.textContent.startsWith('Once')"
+        )
         assert await answer.locator(".unheard").count() == 1, "what is still to come is set apart"
         await opened.shoot(f"{transport}-speaking")
         await opened.until("talk.conversation.entries.some((each) => each.state === 'cut')")
         await opened.until("talk.conversation.entries.filter(({ kind }) => kind === 'user').length >= 2")
-        told = await opened.get("talk.conversation.entries.find(({ state }) => state === 'cut').heard.split()")
+        told = await opened.get(
+            "talk.conversation.entries.find(({ state }) => state === 'cut').heard.split()"
+        )
         assert told["heard"].startswith("Once upon a time"), told
         assert told["heard"] + told["rest"] == await opened.get(
             "talk.conversation.entries.find(({ state }) => state === 'cut').text"
@@ -170,6 +174,10 @@ async def type_and_tune() -> None:
         await look_into_the_panel(opened)
 
 
+def _text_of(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
 async def look_into_the_panel(opened: Visit) -> None:
     page = opened.page
     await page.get_by_role("tab", name="Turns").click()
@@ -188,7 +196,7 @@ async def look_into_the_panel(opened: Visit) -> None:
     async with page.expect_download() as downloading:
         await page.get_by_role("button", name="Download").click()
     path = await (await downloading.value).path()
-    lines = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in _text_of(path).splitlines()]
     assert [lines[0]["event"]["type"], lines[0]["sent"]] == ["session.created", False]
     assert any(line["sent"] and line["event"]["type"] == "conversation.item.truncate" for line in lines)
 
