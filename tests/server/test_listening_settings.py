@@ -8,7 +8,7 @@ import pytest
 
 from repartee.compose import Overheard
 from repartee.protocol.sessions import default_session
-from repartee.server.listening_settings import ListeningSettings, endpointing_of_eagerness
+from repartee.server.listening_settings import EagerEndpointing, ListeningSettings
 from repartee.server.served import Served
 from repartee.server.wire_audio import WireFormat
 from repartee.testing import ScriptedRealtimeModel, ScriptedSTT, ScriptedTurnDetector, ScriptedVAD
@@ -48,19 +48,23 @@ def test_any_threshold_that_the_protocol_allows_works(threshold: float) -> None:
 
 def test_semantic_vad() -> None:
     found = of(semantic_vad(eagerness="high"))
-    assert isinstance(found.options.turn.endpointing, SemanticEndpointing)
-    assert found.options.turn.endpointing.ceiling_s == 2.0
+    assert found.options.turn.endpointing == EagerEndpointing("high")
     assert found.options.turn.predicts
     assert found.options.turn.prediction_deadline_s == 0.7
     assert found.idle_s is None
 
 
 @pytest.mark.parametrize("level, longest_s", [("low", 8.0), ("medium", 4.0), ("auto", 4.0), ("high", 2.0)])
-def test_eagerness_stretches_the_wait(level: str, longest_s: float) -> None:
-    policy = endpointing_of_eagerness(level)
-    assert policy.delay_s(0.0) == pytest.approx(longest_s)
-    assert policy.delay_s(1.0) == 0.25
-    assert policy.delay_s(0.9) < policy.delay_s(0.5) < policy.delay_s(0.1)
+def test_eagerness_stretches_the_wait_of_turns_that_are_not_over(level: str, longest_s: float) -> None:
+    policy, standard = EagerEndpointing(level), SemanticEndpointing()
+    assert policy.ceiling_s == policy.delay_s(0.0) == pytest.approx(longest_s)
+    waits = [policy.delay_s(p / 100) for p in range(101)]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[100] <= 0.4
+    assert waits[80] < standard.delay_s(0.8) + 0.2  # doubt alone does not make it slow
+    assert policy.delay_s(-1.0) == waits[0]
+    policy.learn(3.0)
+    assert policy.delay_s(0.5) == waits[50]
 
 
 def test_what_lacks_is_said_and_silence_decides() -> None:

@@ -157,8 +157,10 @@ class Listening:
         if self._closed:
             return
         tapes = self._tapes
-        if tapes.pcm.end_s - self._engine.position_s > WAITING_MAX_S:
-            self._refuse()
+        full, tapes.full = tapes.full, tapes.pcm.end_s - self._engine.position_s > WAITING_MAX_S
+        if tapes.full:
+            if not full:
+                self._refuse()
             return
         tapes.append(audio)
         self._appended_s = self._clock.now()
@@ -196,7 +198,7 @@ class Listening:
         self._drain()
 
     def on_event(self, event: ev.RealtimeEvent) -> None:
-        """An event of the model's session, those of drafts included."""
+        """An event of the model's session; of a draft, before it is released, `ResponseCreated` alone."""
         if isinstance(event, ev.InterimTranscript):
             if event.item_id == self._item_id and not self._closed:
                 self._engine.receive(facts.Heard(event.text, event.settled), self._clock.now())
@@ -227,6 +229,7 @@ class Listening:
                 on_error=self._on_vad_error,
             )
         elif not wanted and self._detection is not None:
+            self._detection.close()
             self._tasks.finish(self._detection.aclose(), name="listening.close_detection")
             self._detection = None
 

@@ -23,30 +23,48 @@ from repartee.turns import (
 )
 from repartee.turns.listening_words import ListeningOptions
 
-__all__ = ["ListeningSettings", "endpointing_of_eagerness"]
+__all__ = ["EagerEndpointing", "ListeningSettings"]
 
 MAX_TURN_S: Final = 120.0
 WORDS_MARGIN_S: Final = 0.25
 """How much longer than the recogniser itself gives a final to come, its words are waited for."""
 SEMANTIC_PADDING_MS: Final = 300
 LONGEST_S: Final = {"low": 8.0, "medium": 4.0, "high": 2.0}
-FALLBACK_MS: Final = {"low": 800.0, "medium": 500.0, "high": 300.0}
+SHORTEST_S: Final = {"low": 0.4, "medium": 0.25, "high": 0.25}
+FALLBACK_S: Final = {"low": 0.8, "medium": 0.5, "high": 0.3}
+CURVE: Final = SemanticEndpointing()
 
 
-def endpointing_of_eagerness(eagerness: str) -> SemanticEndpointing:
-    """How long ``semantic_vad`` waits: at most 8, 4 or 2 s for ``low``, ``medium`` and ``high``; ``auto`` is medium.
+@dataclass(frozen=True, slots=True)
+class EagerEndpointing:
+    """How long ``semantic_vad`` waits: `SemanticEndpointing`, stretched for turns that are not over.
 
-    The policy's own curve, stretched: the longest wait is for the turn that is surely not over (probability 0).
+    The protocol's longest waits are much longer than the policy's own. They are right where a sentence is cut off
+    ("my number is …"), and a nuisance where the model only doubts ("no."). So what is added to the policy's delay
+    grows with the square of the doubt, up to the longest wait for the turn that is surely not over.
+
+    Args:
+        eagerness: ``low``, ``medium`` and ``high`` wait 8, 4 and 2 s at most; ``auto``, and any other, is medium.
     """
-    level = eagerness if eagerness in LONGEST_S else "medium"
-    standard = SemanticEndpointing(max_ms=60_000.0)
-    scale = LONGEST_S[level] / standard.delay_s(0.0)
-    return SemanticEndpointing(
-        max_ms=LONGEST_S[level] * 1000.0,
-        fallback_ms=FALLBACK_MS[level],
-        pause_s=standard.pause_s * scale,
-        patience_s=standard.patience_s * scale,
-    )
+
+    eagerness: str = "auto"
+
+    def delay_s(self, probability: float | None) -> float:
+        """How long to wait for this probability; for ``None``, as long as after a stretch without words."""
+        level = self.eagerness if self.eagerness in LONGEST_S else "medium"
+        if probability is None:
+            return FALLBACK_S[level]
+        doubt = 1.0 - min(max(probability, 0.0), 1.0)
+        stretch = LONGEST_S[level] / CURVE.delay_s(0.0) - 1.0
+        return max(SHORTEST_S[level], CURVE.delay_s(probability) * (1.0 + stretch * doubt * doubt))
+
+    def learn(self, pause_s: float) -> None:
+        """Nothing to learn."""
+
+    @property
+    def ceiling_s(self) -> float:
+        """The longest wait."""
+        return self.delay_s(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,7 @@ class ListeningSettings:
             return cls(format, _manual(), noise=field, lacks="there is no VAD: only the client ends turns")
         prepares = (
             served.model.capabilities.drafts
+            and session is not None
             and kind_of(session) == "realtime"
             and given(detection.create_response, True) is not False
         )
@@ -118,7 +137,7 @@ def _semantic(detection: SemanticVad, served: Served, prepares: bool) -> tuple[L
         lacks = "semantic_vad goes by silence alone: there is no end-of-turn model"
     elif not served.model.capabilities.settles:
         lacks = "semantic_vad goes by silence alone: the model tells no words before a turn is committed"
-    policy: Endpointing = endpointing_of_eagerness(eagerness)
+    policy: Endpointing = EagerEndpointing(eagerness)
     if lacks:
         policy = FixedEndpointing(policy.delay_s(None) * 1000.0)
     options = _options(

@@ -87,7 +87,7 @@ class Tapes:
         format: of the wire.
     """
 
-    __slots__ = ("_format", "_noise", "pcm", "trim_at", "wire")
+    __slots__ = ("_format", "_noise", "full", "pcm", "trim_at", "wire")
 
     def __init__(self, format: WireFormat) -> None:
         self._format = format
@@ -96,6 +96,8 @@ class Tapes:
         self.pcm = self.wire
         self.trim_at = format.rate
         """At which sample of `pcm` it is worth while to forget."""
+        self.full = False
+        """Whether audio is refused, since too much of it waits."""
         self._split()
 
     def append(self, audio: bytes) -> None:
