@@ -92,11 +92,8 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
             "a connection to a Realtime server", package="picows", extra="openai"
         ) from None
 
-    close, text_frame, continuation = (
-        picows.WSMsgType.CLOSE,
-        picows.WSMsgType.TEXT,
-        picows.WSMsgType.CONTINUATION,
-    )
+    kinds = picows.WSMsgType
+    close, text_frame, continuation = kinds.CLOSE, kinds.TEXT, kinds.CONTINUATION
 
     class Listener(picows.WSListener):
         """Hands text frames on, joined where they came in pieces."""
