@@ -11,7 +11,7 @@ def option_markdown() -> str:
     for option in option_table():
         if option.kind is bool:
             default = "on" if option.default else "off"
-        elif option.kind is tuple:
+        elif option.default in ((), ""):
             default = "none"
         else:
             number = f"{option.default:,}" if option.kind is int else str(option.default)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -34,6 +34,8 @@ def tone(seconds: float, hz: float = 300.0) -> bytes:
 class FakeSession:
     """Stands in for `ServedSession`, and for `RunningSession`."""
 
+    next_fails: ClassVar[str] = ""
+
     def __init__(self, output: Any = None) -> None:
         self.session: Any = self
         self.output = output
@@ -44,13 +46,15 @@ class FakeSession:
         self.ended = asyncio.Event()
         self.faults: list[Any] = []
         self.started = self.touched = self.closed = 0
-        self.fail: str = ""
+        self.fail = FakeSession.next_fails
 
-    def attach(self, listener: Any) -> None:
+    def attach(self, listener: Any, *, dialect: Any = None) -> None:
         self.listeners.append(listener)
 
     async def start(self) -> None:
         self.started += 1
+        if self.fail == "start":
+            await asyncio.Event().wait()
         self.say(type="session.created")
 
     def say(self, **event: Any) -> None:
@@ -402,6 +406,17 @@ async def test_other_channels_are_closed(line: Line) -> None:
         await closed.wait()
     line.peer.send(type="x", text="still there")
     await line.peer.event("echo")
+
+
+def test_a_model_that_is_not_ready_in_time_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeSession, "next_fails", "start")
+
+    @on_loopback_with(options=ServerOptions(ice_hosts=(LOOPBACK,), handshake_s=1.0))
+    async def run(line: Line) -> None:
+        assert (await line.peer.event("error"))["code"] == "handshake_timeout"
+        await ended(line)
+
+    run()
 
 
 @virtual_time

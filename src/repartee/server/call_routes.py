@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from repartee.errors import MissingDependencyError, ProtocolError
+from repartee.protocol.beta import BetaDialect
 from repartee.protocol.config import SessionConfig
+from repartee.protocol.sessions import kind_of
 from repartee.server.auth import Identity
 from repartee.server.calls import Call
 from repartee.server.ids import random_id
@@ -46,7 +48,8 @@ class CallRoutes:
         identity = self._service.demand(request.headers)
         self._service.admission.check_open()
         offer, raw = await self._read(request)
-        return await self._answer(request, identity, offer, raw)
+        beta = self._service.options.beta and "realtime=v1" in request.headers.get("openai-beta", "")
+        return await self._answer(request, identity, offer, raw, beta=beta)
 
     async def create_beta(self, request: Request) -> Response:
         """``POST …/realtime?model=``: the beta's way."""
@@ -90,7 +93,9 @@ class CallRoutes:
             f"Content-Type {kind or '(none)'!r} is not read here; right are '{SDP}' and 'multipart/form-data'.",
         )
 
-    async def _answer(self, request: Request, identity: Identity, sdp: str, raw: Any) -> Response:
+    async def _answer(
+        self, request: Request, identity: Identity, sdp: str, raw: Any, *, beta: bool
+    ) -> Response:
         service = self._service
         try:
             from repartee.server.offer import read_offer
@@ -111,6 +116,7 @@ class CallRoutes:
                     open_session,
                     options=service.options,
                     observe=request.query_params.get("observe") == "1",
+                    dialect=BetaDialect(transcription=kind_of(config) == "transcription") if beta else None,
                     on_end=service.calls.ended,
                 )
                 answer = await media.answer()

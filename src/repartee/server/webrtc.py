@@ -24,9 +24,10 @@ from typing import Any, Final, Protocol
 from repartee.clock import Clock
 from repartee.compose.tasks import TaskOwner
 from repartee.errors import ConfigurationError, MissingDependencyError, RemoteProtocolError, StateError
+from repartee.protocol.beta import BetaDialect
 from repartee.server.admission import EventRate
 from repartee.server.channel import CallListener
-from repartee.server.faults import TOO_FAST, filled
+from repartee.server.faults import HANDSHAKE_TIMEOUT, TOO_FAST, filled
 from repartee.server.ice import ice_server, port_range, with_public_addresses
 from repartee.server.ids import random_id
 from repartee.server.loudspeaker import Loudspeaker
@@ -90,6 +91,7 @@ class WebRtcCall:
         options: limits, and where the server stands (``ice_hosts``, ``ice_ports``, ``public_ips``,
             ``ice_servers``).
         observe: whether the client gets ``repartee.*`` events. Default: no.
+        dialect: what the client speaks. Default: GA.
         on_end: called once, when the call is over and everything is released. Default: nobody.
     """
 
@@ -100,6 +102,7 @@ class WebRtcCall:
         *,
         options: ServerOptions,
         observe: bool = False,
+        dialect: BetaDialect | None = None,
         on_end: Callable[[WebRtcCall], None] | None = None,
     ) -> None:
         self.id = random_id("rtc")
@@ -107,9 +110,9 @@ class WebRtcCall:
         self._offer = offer
         self._open_session = open_session
         self._options = options
+        self._dialect = dialect
         self._on_end = on_end
-        self._loop = asyncio.get_running_loop()
-        self._clock = Clock(self._loop.time)
+        self._clock = Clock(asyncio.get_running_loop().time)
         self._opened: OpenedSession | None = None
         self._over = asyncio.Event()
         self._ready = asyncio.Event()
@@ -207,8 +210,8 @@ class WebRtcCall:
 
     async def _live(self, opened: OpenedSession) -> None:
         try:
-            opened.session.attach(self._listener)
-            self._tasks.spawn(opened.session.start(), name="repartee.server.call.start")
+            opened.session.attach(self._listener, dialect=self._dialect)
+            self._tasks.spawn(self._start(opened.session), name="repartee.server.call.start")
             self._tasks.spawn(self._until_session_ends(opened.session), name="repartee.server.call.session")
             self._tasks.spawn(self._watch(), name="repartee.server.call.watch")
             if not self._offer.hears:  # nobody takes packets from the track, but time goes on
@@ -262,6 +265,14 @@ class WebRtcCall:
     def _crashed(self, error: Exception) -> None:
         log.error("call %s: failed", self.id, exc_info=error)
         self._finish(f"failed: {type(error).__name__}")
+
+    async def _start(self, session: ServedSession) -> None:
+        handshake_s = self._options.handshake_s
+        try:
+            async with asyncio.timeout(handshake_s):
+                await session.start()
+        except TimeoutError:
+            session.end(filled(HANDSHAKE_TIMEOUT, handshake_s=handshake_s))
 
     async def _until_session_ends(self, session: ServedSession) -> None:
         await session.ended.wait()
