@@ -26,6 +26,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 CPU_RATIO_MAX = 1.3
 ADDED_P50_MAX_MS = 0.3
@@ -38,7 +39,6 @@ DISTURBED = ("waited", "server_waited")
 
 BARE = "websockets"
 KINDS = (BARE, "session", "agent")
-CHUNKS_MS = (20, 40, 100)
 ROOT = Path(__file__).resolve().parent.parent
 
 Figures = dict[str, float]
@@ -75,18 +75,26 @@ class Load:
         self._server.stdin.flush()
         return dict(json.loads(self._line()))
 
-    def measure(self, kind: str, sessions: int, seconds: float, mic_ms: int = 20) -> Figures:
+    def measure(self, kind: str, sessions: int, seconds: float) -> Figures:
         """One kind of client: its own figures and the server's."""
         self._report()
         command = [sys.executable, "-m", "bench.realtime_load.client", kind, "--port", self._port]
-        command += ["--sessions", str(sessions), "--seconds", str(seconds), "--mic-ms", str(mic_ms)]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=120)
-        if done.returncode:
-            raise SystemExit(f"the client {kind!r} failed; its error is above")
-        found = json.loads(done.stdout.splitlines()[-1])
+        command += ["--sessions", str(sessions), "--seconds", str(seconds)]
+        found = self._run(command)
         for error in found.pop("errors"):
             print(f"  {kind}: {error}")
         return {**found, **{f"server_{name}": value for name, value in self._report().items()}}
+
+    def appends(self) -> dict[int, float]:
+        """CPU of an append in µs, by its length in ms."""
+        found = self._run([sys.executable, "-m", "bench.realtime_load.appends", "--port", self._port])
+        return {int(chunk): cost for chunk, cost in found.items()}
+
+    def _run(self, command: list[str]) -> dict[str, Any]:
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=120)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[1:4])} failed; its error is above")
+        return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def __enter__(self) -> Load:
         return self
@@ -201,18 +209,14 @@ def most_sessions(load: Load, kind: str, guess: int, seconds: float, trials: int
 # -- how much at once ----------------------------------------------------------------------------------------------
 
 
-def chunks(load: Load, sessions: int, seconds: float, rounds: int = 2) -> None:
-    """What it costs to send more of the microphone at once: the least of a few rounds, which disturb each other."""
-    print(f"\nmicrophone frames a piece, {sessions} sessions (CPU ms for a second of a session)")
-    rows = [
-        {chunk: load.measure("session", sessions, seconds, chunk)["cpu_ms"] for chunk in CHUNKS_MS}
-        for _ in range(rounds)
-    ]
-    for chunk in CHUNKS_MS:
-        cost, whole = min(row[chunk] for row in rows), min(row[CHUNKS_MS[0]] for row in rows)
-        wait = f"the first sample waits {chunk - CHUNKS_MS[0]} ms longer" if chunk > CHUNKS_MS[0] else ""
-        print(f"  {chunk:4d} ms {cost:8.2f}   {cost / whole:5.0%}   {wait}")
-    print("  so the client sends every frame at once, and together only those that come together")
+def chunks(costs: dict[int, float]) -> None:
+    """What it costs to send more of the microphone at once."""
+    print("\nmicrophone: CPU of an append by its length, and for a second of sound")
+    shortest = min(costs)
+    for chunk, cost in costs.items():
+        wait = f"the first sample waits {chunk - shortest} ms longer" if chunk > shortest else ""
+        print(f"  {chunk:4d} ms {cost:7.1f} µs {cost / chunk:7.2f} ms   {wait}")
+    print("  so every frame is sent as it comes, and only those that come together go together")
 
 
 def main() -> None:
@@ -240,8 +244,7 @@ def main() -> None:
                 most[kind] = most_sessions(load, kind, guess, options.search_seconds, options.trials)
             print(f"  {BARE}: {most[BARE]}")
             kept &= verdict("agent", most["agent"], SESSIONS_MIN, "sessions", at_least=True)
-        if not options.quick:
-            chunks(load, options.sessions, options.seconds / 2)
+        chunks(load.appends())
     print("\nevery floor holds" if kept else "\nfloors were MISSED, see above")
     busy = max(row[each] for rows in found.values() for row in rows for each in DISTURBED)
     if busy > BUSY_MAX:

@@ -107,7 +107,7 @@ class Client(ABC):
 
     @abstractmethod
     def push(self, pcm: bytes) -> Awaitable[None] | None:
-        """20 ms (or as many as it is) have gone by, and the microphone has heard that."""
+        """20 ms have gone by, and the microphone has heard that."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -273,7 +273,7 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * resource.getpagesize()
 
 
-async def run(kind: str, port: int, sessions: int, seconds: float, mic_ms: int) -> dict[str, Any]:
+async def run(kind: str, port: int, sessions: int, seconds: float) -> dict[str, Any]:
     """Connect, let it warm up, measure, leave."""
     loop = asyncio.get_running_loop()
     tally = Tally()
@@ -287,20 +287,19 @@ async def run(kind: str, port: int, sessions: int, seconds: float, mic_ms: int) 
         await asyncio.gather(*(client.start() for client in clients[at : at + CONNECTING_AT_ONCE]))
 
     noise = random.Random(5).randbytes(2 * SAMPLE_RATE * FRAME_MS // 1000 - STAMP_BYTES)
-    frames = mic_ms // FRAME_MS
 
     def turn(client: Client, due_s: float) -> Awaitable[None] | None:
         if tally.counting:
             tally.late_s.append(loop.time() - due_s)
-        return client.push((stamp(due_s) + noise) * frames)
+        return client.push(stamp(due_s) + noise)
 
     # As a server does once it runs: what is there stays, and the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    carousel: Carousel[Client] = Carousel(turn, mic_ms / 1000)
+    carousel: Carousel[Client] = Carousel(turn, FRAME_MS / 1000)
     start_s = loop.time() + 0.05
     for number, client in enumerate(clients):
-        carousel.add(client, start_s + number / sessions * mic_ms / 1000)
+        carousel.add(client, start_s + number / sessions * FRAME_MS / 1000)
     await carousel.run(start_s + WARM_S)
     pauses = Pauses()
     waited = waited_s()
@@ -339,13 +338,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--mic-ms", type=int, default=20)
     parser.add_argument("--core", type=int, default=1)
     parser.add_argument("--profile", help="write a cProfile there")
     options = parser.parse_args()
     pin(options.core)
     logging.disable(logging.WARNING)  # who leaves in the middle of a sentence is no news
-    work = run(options.kind, options.port, options.sessions, options.seconds, options.mic_ms)
+    work = run(options.kind, options.port, options.sessions, options.seconds)
     if options.profile:
         import cProfile
 

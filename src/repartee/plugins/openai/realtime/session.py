@@ -341,9 +341,10 @@ class OpenAISession(RealtimeSession):
     def _send_or_pile(self, pcm: bytes) -> None:
         """Send a frame at once, or with those that come in the same moment.
 
-        What an append costs is the message, hardly its bytes. But a frame that waits for the next one is late by all of
-        that, so none does: only frames that come at once (those from before an onset, or what a device gives after a
-        delay) go together, all but the first. Measured by ``bench/realtime.py``.
+        An append costs about the same whatever its length (9 µs of CPU for 20 ms, 12 µs for 100 ms; measured by
+        ``bench/realtime.py``), so 40 ms at once would halve that cost. But the first 20 of them would be late by the
+        other 20, so no frame waits for the next one: only those that come at once (from before an onset, or what a
+        device gives after a delay) go together, all but the first.
         """
         now = self.clock.now()
         if self._piled:
