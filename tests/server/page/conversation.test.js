@@ -27,6 +27,8 @@ test("words that come before their item exists find it", () => {
 test("interim words are set apart from settled ones, and go when it is settled", () => {
   const talk = after({ type: "repartee.interim", item_id: "u1", text: "what time is a", stable_chars: 9 });
   equal([talk.entries[0].text, talk.entries[0].interim], ["what time", " is a"]);
+  talk.receive({ type: "conversation.item.input_audio_transcription.delta", item_id: "u1", delta: "what time" });
+  equal([talk.entries[0].text, talk.entries[0].interim], ["what time", " is a"]);
   talk.receive({ type: "conversation.item.input_audio_transcription.completed", item_id: "u1", transcript: "what time is it" });
   talk.receive({ type: "repartee.interim", item_id: "u1", text: "late", stable_chars: 0 });
   equal([talk.entries[0].text, talk.entries[0].interim], ["what time is it", ""]);
@@ -79,6 +81,18 @@ test("a new session is told what was said, as far as it was heard", () => {
       ["assistant", "output_text", "one two"],
     ],
   );
+});
+
+test("a session that was begun anew is told only of itself", () => {
+  const talk = new Conversation();
+  talk.startAnew();
+  equal(talk.entries.length, 0);
+  talk.receive(user("u1"));
+  talk.entries[0].text = "before";
+  talk.startAnew();
+  talk.receive(user("u2"));
+  talk.byId.get("u2").text = "after";
+  equal(talk.replay().map(({ content: [{ text }] }) => text), ["after"]);
 });
 
 test("a deleted item goes, an unknown event changes nothing", () => {

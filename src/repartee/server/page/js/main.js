@@ -26,8 +26,8 @@ const panel = new Panel(() => {
   timeline.draw();
 });
 new StatusView(talk, {
-  retry: () => talk.start({ voice: talk.voice ?? true }),
-  type: () => talk.start({ voice: false }),
+  retry: () => (talk.phase === "live" ? talk.addVoice() : talk.start({ voice: talk.voice ?? true })),
+  type: () => (talk.phase === "live" ? talk.dismiss() : talk.start({ voice: false })),
   settings: () => {
     panel.show("settings");
     panel.set(true, true);

@@ -35,14 +35,17 @@ export class Talk extends EventTarget {
     const now = () => this.now();
     const send = (event) => this.send(event);
     this.answer = new Answer({ conversation: this.conversation, chronicle: this.chronicle, send, now });
-    this.tuning = new Tuning(send, () => this.dispatchEvent(new Event("settings")));
+    this.tuning = new Tuning(send, () => {
+      this.gate();
+      this.dispatchEvent(new Event("settings"));
+    });
+    this.microphone = null;
     this.backoff = new Backoff();
     this.where = { transport: "websocket", model: "", key: "" };
     /** @type {Phase} */
     this.phase = "idle";
     /** @type {Trouble} */
     this.trouble = null;
-    this.microphone = null;
     this.muted = false;
     this.holding = false; // push to talk
     this.link = null;
@@ -63,6 +66,8 @@ export class Talk extends EventTarget {
   async start({ voice }) {
     if (this.phase !== "idle") return;
     this.voice = voice;
+    if (this.trouble?.kind === "lost") this.replay = this.conversation.replay();
+    else if (!this.replay) this.conversation.startAnew();
     this.#change("connecting", null);
     try {
       await this.answer.speaker.open();
@@ -85,7 +90,38 @@ export class Talk extends EventTarget {
     this.microphone = new Microphone((chunk) => this.#hear(chunk));
     this.microphone.onEnded = () => this.#microphoneLost();
     await this.microphone.open();
-    this.microphone.muted = this.muted;
+    this.gate();
+  }
+
+  /** Speak, after typing only. Over WebRTC that takes a new call, which is told what was said. */
+  async addVoice() {
+    if (this.phase !== "live" || this.microphone) return;
+    if (this.where.transport === "webrtc") {
+      this.replay = this.conversation.replay();
+      await this.stop();
+      await this.start({ voice: true });
+      return;
+    }
+    try {
+      await this.#openMicrophone();
+      this.voice = true;
+      this.#change("live", null);
+    } catch (error) {
+      this.microphone = null;
+      if (!(error instanceof TalkError)) throw error;
+      this.#change("live", { kind: error.kind, detail: error.detail });
+    }
+  }
+
+  /** The person has read what went wrong. */
+  dismiss() {
+    this.#change(this.phase, null);
+  }
+
+  /** Let the microphone through, or not. */
+  gate() {
+    const closed = this.tuning.settings.detection === "none" && !this.holding;
+    if (this.microphone) this.microphone.muted = this.muted || closed;
   }
 
   async #microphoneLost() {
@@ -212,7 +248,7 @@ export class Talk extends EventTarget {
   /** @param {boolean} muted */
   mute(muted) {
     this.muted = muted;
-    if (this.microphone) this.microphone.muted = muted;
+    this.gate();
     this.dispatchEvent(new Event("state"));
   }
 
@@ -220,6 +256,7 @@ export class Talk extends EventTarget {
   async hold(down) {
     if (down === this.holding || this.phase !== "live" || !this.microphone) return;
     this.holding = down;
+    this.gate();
     this.dispatchEvent(new Event("state"));
     if (down) {
       this.heldSince = this.now();

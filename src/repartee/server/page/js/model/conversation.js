@@ -12,6 +12,8 @@ import { Heard } from "./heard.js";
  * @property {Heard|null} heard of an agent's spoken answer
  * @property {string} [response] that made it
  * @property {boolean} [typed]
+ * @property {boolean} [observed] the server tells each interim reading
+ * @property {boolean} [transcribed] its words are final
  * @property {{name: string, call_id: string, arguments: string, output: string|null, server: boolean}} [call]
  */
 
@@ -21,6 +23,8 @@ export class Conversation {
     this.entries = [];
     /** @type {Map<string, Entry>} */
     this.byId = new Map();
+    /** Where the session that goes on began. @type {Entry|null} */
+    this.boundary = null;
     /** Counts changes, so that a view knows when to draw. */
     this.version = 0;
   }
@@ -66,8 +70,14 @@ export class Conversation {
 
   /** @param {string} text about the session itself, between what was said */
   note(text) {
-    this.#put({ id: `note_${this.version}`, kind: "note", state: "done", text, interim: "", heard: null });
     this.version += 1;
+    return this.#put({ id: `note_${this.version}`, kind: "note", state: "done", text, interim: "", heard: null });
+  }
+
+  /** A session begins that knows nothing of what was said before. */
+  startAnew() {
+    const said = this.entries.some((entry) => entry.kind !== "note" && entry !== this.boundary);
+    if (said) this.boundary = this.note("A new conversation: the agent doesn't know what was said before.");
   }
 
   /** @param {string} call_id @param {string} output */
@@ -94,7 +104,8 @@ export class Conversation {
   /** Items for a new session, after the connection was lost: what was said, as far as it was heard. */
   replay() {
     const items = [];
-    for (const entry of this.entries) {
+    const from = this.boundary ? this.entries.indexOf(this.boundary) + 1 : 0;
+    for (const entry of this.entries.slice(from)) {
       const text = entry.heard ? entry.heard.split().heard : entry.text;
       if (!text.trim() || (entry.kind !== "user" && entry.kind !== "agent")) continue;
       const user = entry.kind === "user";
@@ -177,8 +188,7 @@ const HANDLERS = {
   "conversation.item.truncated": (talk, { item_id, audio_end_ms }) => talk.cut(item_id, audio_end_ms),
   "conversation.item.input_audio_transcription.delta": (talk, { item_id, delta }) => {
     const entry = talk.entry(item_id, "user");
-    entry.text += delta;
-    entry.interim = "";
+    if (!entry.observed) entry.text += delta; // else the interims have it already, and more
   },
   "conversation.item.input_audio_transcription.completed": (talk, { item_id, transcript }) => {
     const entry = talk.entry(item_id, "user");
@@ -190,6 +200,7 @@ const HANDLERS = {
   "repartee.interim": (talk, { item_id, text, stable_chars = 0 }) => {
     const entry = talk.entry(item_id, "user");
     if (entry.transcribed) return;
+    entry.observed = true;
     Object.assign(entry, { text: text.slice(0, stable_chars), interim: text.slice(stable_chars) });
   },
   "response.output_item.added": outputAdded,

@@ -34,7 +34,7 @@ export class Dock {
   update() {
     const { phase, microphone, muted, holding, trouble } = this.talk;
     const spoken = phase === "live" && microphone !== null;
-    this.mic.disabled = !spoken && phase !== "idle";
+    this.mic.disabled = !spoken && phase !== "idle" && phase !== "live";
     this.mic.dataset.muted = String(spoken && muted && !this.pushing);
     this.mic.dataset.holding = String(holding);
     this.mic.setAttribute("aria-pressed", String(spoken && (this.pushing ? holding : muted)));
@@ -72,6 +72,7 @@ export class Dock {
 
   #click() {
     if (this.talk.phase === "idle") this.talk.start({ voice: true });
+    else if (!this.talk.microphone) this.talk.addVoice();
     else if (!this.pushing) this.talk.mute(!this.talk.muted);
   }
 

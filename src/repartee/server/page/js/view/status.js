@@ -44,6 +44,7 @@ export class StatusView {
   #trouble() {
     const { trouble } = this.talk;
     byId("trouble").hidden = !trouble;
+    byId("trouble").dataset.kind = trouble?.kind ?? "";
     byId("key-form").hidden = trouble?.kind !== "key";
     if (!trouble) return;
     const { title, advice, actions } = FAILURES[trouble.kind];

@@ -53,6 +53,7 @@ export function paint(g, scene, colours) {
   marks(g, scene, colours);
   names(g, lanes, colours);
   now(g, scene, colours);
+  if (!scene.timeline.spans.length) empty(g, scene, colours);
   if (scene.cursor !== null) cursor(g, scene, colours);
 }
 
@@ -169,11 +170,23 @@ function curve(g, { timeline, timeAt, xAt, width }, { top, height }, colours) {
   });
   g.stroke();
   g.lineWidth = 1;
-  for (const { at, probability } of points) {
+  g.font = `11px ${colours.font}`;
+  g.textAlign = "left";
+  g.textBaseline = "middle";
+  points.forEach(({ at, probability }, i) => {
+    g.fillStyle = colours.ink;
     g.beginPath();
-    g.arc(xAt(at), y(probability), 2.5, 0, 7);
+    g.arc(xAt(at), y(probability), 3, 0, 7);
     g.fill();
-  }
+    if (i + 1 < points.length && xAt(points[i + 1].at) - xAt(at) < 48) return;
+    const text = `${Math.round(100 * probability)} %`;
+    g.fillStyle = colours.surface;
+    g.globalAlpha = 0.8;
+    g.fillRect(xAt(at) + 5, y(probability) - 7, g.measureText(text).width + 4, 14);
+    g.globalAlpha = 1;
+    g.fillStyle = colours.ink;
+    g.fillText(text, xAt(at) + 7, y(probability) + 0.5);
+  });
 }
 
 function waits(g, { turns, xAt, width, perSecond }, { top, height }, colours) {
@@ -234,6 +247,15 @@ function names(g, lanes, colours) {
 function now(g, { nowX, height, live }, colours) {
   g.fillStyle = live ? colours.ink : colours["ink-3"];
   g.fillRect(nowX, RULER_PX - 4, 1, height - RULER_PX);
+}
+
+function empty(g, { width, height }, colours) {
+  g.fillStyle = colours["ink-3"];
+  g.font = `13px ${colours.font}`;
+  g.textAlign = "center";
+  g.textBaseline = "middle";
+  const text = "It scrolls as you talk: both voices, and how long each answer took.";
+  g.fillText(g.measureText(text).width < width - 140 ? text : "It scrolls as you talk.", width / 2, (height + RULER_PX) / 2);
 }
 
 function cursor(g, { xAt, cursor: at, height }, colours) {
