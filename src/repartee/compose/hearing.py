@@ -19,6 +19,7 @@ from repartee.chat import new_id
 from repartee.compose.tasks import TaskOwner
 from repartee.errors import ModelError, ModelTimeoutError
 from repartee.models import STT, Final, Interim, STTEvent, STTStream
+from repartee.turns.backlog import Backlog
 
 if TYPE_CHECKING:
     from repartee.audio import AudioFrame
@@ -141,7 +142,8 @@ class Hearing:
     Args:
         stt: the recogniser.
         sink: is told.
-        final_timeout_s: how long a final may take once it is asked for.
+        final_timeout_s: how long a final may take once it is asked for, and the audio could have been heard: what was
+            pushed faster than it was spoken takes its time.
     """
 
     def __init__(self, stt: STT, sink: HearingSink, *, final_timeout_s: float) -> None:
@@ -155,6 +157,7 @@ class Hearing:
             int
         ] = []  # finals that are still to come and of no use; bounded by final_timeout_s
         self._timer: asyncio.TimerHandle | None = None
+        self._backlog = Backlog()
         self._tasks = TaskOwner(self._crashed)
         self._closed = False
         self.turn = Turn()
@@ -190,6 +193,7 @@ class Hearing:
         self.turn.unsettled = True
         self.turn.samples += frame.samples
         self.turn.rate = frame.sample_rate
+        self._backlog.add(frame.duration_s, asyncio.get_running_loop().time())
         self._stream.push(frame)
 
     def settle(self) -> None:
@@ -199,7 +203,8 @@ class Hearing:
             turn.flushed(self._stream.flush())
             self._stop_timer()
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._final_timeout_s, self._timed_out)
+            timeout_s = self._final_timeout_s + self._backlog.length_s(loop.time())
+            self._timer = loop.call_later(timeout_s, self._timed_out)
         elif turn.pending() is None:
             self._tell(turn, endpoint=False)
 

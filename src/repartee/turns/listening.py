@@ -25,6 +25,7 @@ from collections import deque
 
 from repartee.turns import actions as do
 from repartee.turns import facts
+from repartee.turns.backlog import Backlog
 from repartee.turns.interruption import reached
 from repartee.turns.listening_words import (
     Audio,
@@ -56,6 +57,7 @@ class ListeningEngine:
     """Finds the caller's turns in audio. Actions are taken with `next_action` after each fact."""
 
     __slots__ = (
+        "_backlog",
         "_floor_s",
         "_gate",
         "_holds",
@@ -81,7 +83,8 @@ class ListeningEngine:
         self._windows: deque[Window] = deque()  # bounded by the audio that the shell takes in
         self._holds = False
         self._question: tuple[int, float] | None = None  # that is open, and when it was asked
-        self._settle_s: float | None = None  # when the words were asked for
+        self._settle_s: float | None = None  # when the words could be there at the earliest
+        self._backlog = Backlog()  # of what was passed on
         self._quiet: Quiet | None = None
         self._start_s = 0.0
         self._floor_s = 0.0
@@ -138,9 +141,9 @@ class ListeningEngine:
             self._turn.discard("turns are not detected any more")
             self._question, self._quiet, self._holds = None, None, False
             self._forward(now)
-            self._pass_all(end_s)
+            self._pass_all(end_s, now)
         elif options.detects and not old.detects:
-            self._pass_all(end_s)
+            self._pass_all(end_s, now)
         self._run(now)
 
     def receive(self, fact: ListeningFact, now: float) -> None:
@@ -158,7 +161,7 @@ class ListeningEngine:
                     self._run(now)
             case Audio(end_s=end_s):
                 if not self._options.detects:
-                    self._pass_all(end_s)
+                    self._pass_all(end_s, now)
             case facts.Heard(text=text, settled=settled):
                 self._turn.heard(text, settled=settled, now=self.position_s)
                 self._forward(now)
@@ -207,7 +210,7 @@ class ListeningEngine:
         edge = self._gate.receive(window.probability, self.position_s, window.end_s)
         self.position_s = max(self.position_s, window.end_s)
         if turn.state is TurnState.SPEAKING:
-            self._pass(self.position_s)
+            self._pass(self.position_s, now)
         if edge is None:
             return
         at_s = max(edge.at_s, self._floor_s)
@@ -219,20 +222,21 @@ class ListeningEngine:
             self._settle_s, self._question = None, None
             turn.speech(at_s, self.position_s)
             self._forward(now)
-            self._pass(self.position_s)
+            self._pass(self.position_s, now)
         elif edge.kind is EdgeKind.STOP:
             turn.silence(max(at_s - self._options.tail_s, self._floor_s), self.position_s)
             self._forward(now)
 
-    def _pass(self, end_s: float) -> None:
+    def _pass(self, end_s: float, now: float) -> None:
         if end_s > self._passed_s:
             self._out.append(Pass(self._passed_s, end_s))
+            self._backlog.add(end_s - self._passed_s, now)
             self._passed_s = end_s
 
-    def _pass_all(self, end_s: float) -> None:
+    def _pass_all(self, end_s: float, now: float) -> None:
         """Everything that is there and was not passed on yet."""
         self._passed_s = max(self._passed_s, self.keep_from_s)
-        self._pass(end_s)
+        self._pass(end_s, now)
         self.position_s = max(self.position_s, end_s)
 
     def _be_quiet(self, fact: Quiet, now: float) -> None:
@@ -244,7 +248,7 @@ class ListeningEngine:
             return
         if turn.state is TurnState.SPEAKING:
             self.position_s = max(self.position_s, fact.end_s)
-            self._pass(self.position_s)
+            self._pass(self.position_s, now)
             turn.silence(self.position_s, self.position_s)
             self._forward(now)
         self._new_gate()
@@ -338,7 +342,7 @@ class ListeningEngine:
         turn = self._turn
         self._windows.clear()
         start_s = self.keep_from_s
-        self._pass_all(end_s)
+        self._pass_all(end_s, now)
         turn.discard("client_committed")  # a commit by the client asks for no answer
         number, stopped_s = (turn.number, turn.stopped_s) if turn.open else (0, None)
         answerable = turn.worth_answering(self.position_s)
@@ -366,7 +370,7 @@ class ListeningEngine:
                     self._question = (question, now)
                     self._out.append(action)
                 case do.Settle():
-                    self._settle_s = now
+                    self._settle_s = now + self._backlog.length_s(now)
                     self._out.append(action)
                 case do.SpeechStarts() | do.SpeechStops() | do.Prepare() | do.Discard():
                     self._out.append(action)

@@ -39,8 +39,8 @@ __all__ = ["RATE", "Engine", "RecognisedWord", "Recogniser", "RecognitionStream"
 
 RATE: Final = 16_000
 """What recognisers take, in Hz."""
-PENDING_MS: Final = 15_000
-"""Most audio of a stream that may wait for a decoder."""
+PENDING_MS: Final = 60_000
+"""Most audio of a stream that may wait for a decoder. Much, since a recording may be given all at once."""
 CHUNK_MS: Final = 200
 """Most audio that a stream decodes before other streams have their turn."""
 AGREEMENT_MS: Final = 300
