@@ -114,6 +114,12 @@ class RtcPeer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def vanish(self) -> None:
+        """Lose the network, without a word."""
+        ice: Any = self.connection.getTransceivers()[0].receiver.transport.transport
+        for protocol in ice._connection._protocols:
+            protocol.transport.abort()
+
     # -- events ------------------------------------------------------------------------------------------------
 
     def send(self, **event: Any) -> None:

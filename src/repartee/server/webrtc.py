@@ -3,7 +3,7 @@
 Theory of operation. The client POSTs an offer; `WebRtcCall.answer` opens a session, negotiates and returns the answer.
 From then on one task owns the call. It ends when the client hangs up (closes the peer connection or the data channel),
 when the session ends (expired, idle, failed: the ``error`` goes out first), when nothing connects within
-`ServerOptions.handshake_s`, when ICE loses the peer (consent lost for 30 s, RFC 7675), or when `hangup` is called; and
+`ServerOptions.handshake_s`, when nothing has been heard of the client for 15 s, or when `hangup` is called; and
 whatever ended it, everything it held is released.
 
 *In*: the microphone's RTP packets go straight from the receiver to our own `JitterBuffer` and decoder. aiortc's would
@@ -49,7 +49,10 @@ __all__ = ["OpenedSession", "WebRtcCall"]
 
 log = logging.getLogger("repartee.server")
 
-WATCH_S: Final = 1.0
+WATCH_S: Final = 2.5
+SILENT_MAX_S: Final = 15.0
+"""Without any packet of a client's. Even one with its microphone off reports on what it hears every 5 s or so (RFC
+3550, 6.2), so it is gone; ICE itself would notice after 30 s (RFC 7675)."""
 FLUSH_S: Final = 1.0
 """What the last events may take to leave before the connection is closed."""
 FLUSH_CHECK_S: Final = 0.01
@@ -279,8 +282,15 @@ class WebRtcCall:
         self._finish("the session ended")
 
     async def _watch(self) -> None:
+        received, since = 0, self._clock.now()
         while True:
             await asyncio.sleep(WATCH_S)
+            stats = (await self._peer.getStats()).values()
+            now_received = sum(each.packetsReceived for each in stats if each.type == "transport")
+            if now_received != received or not self._ready.is_set():
+                received, since = now_received, self._clock.now()
+            elif self._clock.now() - since >= SILENT_MAX_S:
+                self._finish(f"nothing was heard of the client for {SILENT_MAX_S:g} s")
             if overfull(self._peer):
                 self._finish("the client sends pieces of messages without end")
 
