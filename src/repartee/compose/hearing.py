@@ -203,7 +203,7 @@ class Hearing:
             turn.flushed(self._stream.flush())
             self._stop_timer()
             loop = asyncio.get_running_loop()
-            timeout_s = self._final_timeout_s + self._backlog.length_s(loop.time())
+            timeout_s = self._final_timeout_s + self._backlog.allowance_s(loop.time())
             self._timer = loop.call_later(timeout_s, self._timed_out)
         elif turn.pending() is None:
             self._tell(turn, endpoint=False)

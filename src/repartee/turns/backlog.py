@@ -9,7 +9,7 @@ class Backlog:
     """Counts audio in, and one second of it out in each second.
 
     What comes from a microphone leaves none. A file that is given all at once leaves its whole length, so a deadline
-    for what is to be found in it must be so much later. (Whoever hears in real time at all works it off no slower.)
+    for what is to be found in it must be later.
     """
 
     __slots__ = ("_at_s", "_length_s")
@@ -26,3 +26,10 @@ class Backlog:
     def length_s(self, now: float) -> float:
         """How much there is still."""
         return max(0.0, self._length_s - max(0.0, now - self._at_s))
+
+    def allowance_s(self, now: float) -> float:
+        """By how much a deadline is later: whoever hears in real time at all works it off no slower than at half that.
+
+        (An answer that is being prepared, or the audio of others, may have half of the machine.)
+        """
+        return 2.0 * self.length_s(now)

@@ -370,7 +370,7 @@ class ListeningEngine:
                     self._question = (question, now)
                     self._out.append(action)
                 case do.Settle():
-                    self._settle_s = now + self._backlog.length_s(now)
+                    self._settle_s = now + self._backlog.allowance_s(now)
                     self._out.append(action)
                 case do.SpeechStarts() | do.SpeechStops() | do.Prepare() | do.Discard():
                     self._out.append(action)
