@@ -65,7 +65,7 @@ async def test_what_changes_meanwhile_makes_a_prepared_answer_out_of_date() -> N
     async with Talk(
         replies=lambda request: f"{len(request.context.items)} items.",
         session=SEMANTIC,
-        turn_detector=ScriptedTurnDetector(),
+        turn_detector=ScriptedTurnDetector(0.3),
     ) as talk:
         talk.hear(0.3, "book a table", 0.3)
         for _ in range(200):
@@ -73,6 +73,7 @@ async def test_what_changes_meanwhile_makes_a_prepared_answer_out_of_date() -> N
                 break
             await elapse(0.005)
         assert talk.llm.requests[0].speculative
+        assert not talk.client.all("response.created")
         talk.say("by the way")
         talk.hear(4.0)
         done = await talk.done()
