@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -412,6 +413,21 @@ def test_too_many_events_end_the_session() -> None:
         assert len(line.session.frames) == 10
 
     run()
+
+
+@on_loopback
+async def test_a_flood_of_packets_is_not_all_decoded(line: Line) -> None:
+    had = len(line.session.microphone)
+    for number in range(3000):
+        line.call._on_packet(
+            SimpleNamespace(
+                ssrc=1, sequence_number=number, timestamp=number * 160, payload_type=0, payload=b"\xff" * 160
+            )
+        )
+    taken = (len(line.session.microphone) - had) / 960
+    assert 400 < taken < 1000
+    line.peer.send(type="x")
+    await line.peer.event("echo")
 
 
 @on_loopback

@@ -58,6 +58,9 @@ FLUSH_S: Final = 1.0
 FLUSH_CHECK_S: Final = 0.01
 CLOSE_S: Final = 5.0
 """What closing the peer connection may take."""
+PACKETS_PER_S: Final = 250
+"""Packets of a microphone that are taken; the shortest usual ones (10 ms) come 100 times a second. Others are lost."""
+PACKETS_BURST: Final = 500
 NEGOTIATION_ERRORS: Final = (
     ArithmeticError,
     AssertionError,
@@ -122,6 +125,7 @@ class WebRtcCall:
         self._reason = ""
         self._tasks = TaskOwner(self._crashed)
         self._rate = EventRate(options.events_per_s, options.events_burst)
+        self._packet_rate = EventRate(PACKETS_PER_S, PACKETS_BURST)
         self.loudspeaker = Loudspeaker(self._clock)
         """What plays the session's audio."""
         self._listener = CallListener(
@@ -334,7 +338,8 @@ class WebRtcCall:
     def _on_packet(self, packet: Any) -> None:
         if self._over.is_set() or self._opened is None or self._microphone is None:
             return
-        self._guarded(self._hear, packet, self._microphone, self._opened)
+        if self._packet_rate.allows(self._clock.now()):
+            self._guarded(self._hear, packet, self._microphone, self._opened)
 
     def _hear(self, packet: Any, microphone: Microphone, opened: OpenedSession) -> None:
         pcm = microphone.push(
