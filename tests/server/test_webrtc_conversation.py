@@ -59,9 +59,9 @@ class _LoudStream(ScriptedVADStream):
         return 0.98 if speech.level_dbfs(window) > -40 else 0.01
 
 
-def scripted(*replies: str, llm: ScriptedLLM | None = None) -> Served:
+def scripted(*replies: str, llm: ScriptedLLM | None = None, chunk_s: float = 0.01) -> Served:
     model = Conversing(llm or ScriptedLLM(list(replies)))
-    tts = ToneTTS(ms_per_word=MS_PER_WORD)
+    tts = ToneTTS(ms_per_word=MS_PER_WORD, chunk_s=chunk_s)
     return Served.of(Spoken(Transcribed(model, ScriptedSTT()), tts), name="scripted", vad=LoudVAD())
 
 
@@ -234,6 +234,54 @@ async def test_what_is_played_after_the_response_is_done_can_be_cleared() -> Non
         await peer.listen(0.5)
         assert truncated["audio_end_ms"] == pytest.approx(loud_s(peer.heard) * 1000, abs=60)
         assert not peer.of("output_audio_buffer.stopped")
+
+
+@run
+async def test_a_cancelled_response_is_played_as_far_as_it_came() -> None:
+    async with call(scripted(LONG, chunk_s=0.08)) as called:
+        peer = called.peer
+        await called.ask("count")
+        await peer.until(lambda: loud_s(peer.heard) >= 0.5)
+        peer.send(type="response.cancel")
+        done = (await peer.event("response.done"))["response"]
+        assert done["status"] == "cancelled"
+        await peer.event("output_audio_buffer.stopped")
+        await peer.listen(0.3)
+        assert 0.5 < loud_s(peer.heard) < 3.0
+        assert not peer.of("conversation.item.truncated")
+
+
+@run
+async def test_a_response_that_is_cleared_while_it_is_made_stays_silent() -> None:
+    async with call(scripted(LONG, chunk_s=0.08)) as called:
+        peer = called.peer
+        await called.ask("count")
+        await peer.until(lambda: loud_s(peer.heard) >= 0.5)
+        peer.send(type="output_audio_buffer.clear")
+        truncated = await peer.event("conversation.item.truncated")
+        done = (await peer.event("response.done"))["response"]
+        assert done["status"] == "completed"
+        await peer.listen(0.3)
+        assert truncated["audio_end_ms"] == pytest.approx(loud_s(peer.heard) * 1000, abs=60)
+        assert len(peer.of("output_audio_buffer.started")) == 1
+
+
+@run
+async def test_a_second_answer_waits_until_the_first_was_heard() -> None:
+    async with call(scripted("one two three four", "five six")) as called:
+        peer = called.peer
+        await called.ask("count")
+        await peer.event("response.done")
+        await called.ask("go on")
+        await peer.event("output_audio_buffer.stopped", 2)
+        played = [each for each in peer.events if each["type"].startswith("output_audio_buffer")]
+        first, second = (each["response"]["id"] for each in peer.of("response.done"))
+        assert [(each["type"].rpartition(".")[2], each["response_id"]) for each in played] == [
+            ("started", first),
+            ("stopped", first),
+            ("started", second),
+            ("stopped", second),
+        ]
 
 
 @run
