@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
+import httpx2
 from starlette.applications import Starlette
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from repartee.protocol.model import to_raw
 from repartee.server.asgi import app
@@ -24,7 +28,9 @@ class FakeSession:
     made: ClassVar[list[FakeSession]] = []
     start_delay: ClassVar[asyncio.Event | None] = None
 
-    def __init__(self, served: Any, *, config: Any, clock: Any, options: Any, output: Any = None) -> None:
+    def __init__(
+        self, served: Any, *, config: Any, clock: Any, options: Any, output: Any = None, budget: Any = None
+    ) -> None:
         self.config = config
         self.id = config.id
         self.ended = asyncio.Event()
@@ -75,6 +81,46 @@ class FakeSession:
         self.ended.set()
 
 
+def over_sockets(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test in real time."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 30))
+
+    return run
+
+
+def http(server: RealtimeServer, key: str | None = None, **headers: str) -> httpx2.AsyncClient:
+    """A client of the server's HTTP endpoints."""
+    given = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", headers={**given, **headers})
+
+
+def open_socket(
+    server: RealtimeServer, path: str = "/v1/realtime", key: str | None = None, **more: Any
+) -> Any:
+    """A WebSocket to the server."""
+    headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **more.pop("headers", {})}
+    return connect(
+        f"ws://127.0.0.1:{server.port}{path}",
+        additional_headers=headers,
+        compression=None,
+        proxy=None,
+        **more,
+    )
+
+
+async def closing(socket: Any) -> tuple[list[dict[str, Any]], int, str]:
+    """All that still comes, and how the server closes."""
+    events = []
+    try:
+        while True:
+            events.append(json.loads(await socket.recv()))
+    except ConnectionClosed as closed:
+        return events, closed.rcvd.code if closed.rcvd else 1006, closed.rcvd.reason if closed.rcvd else ""
+
+
 def make_app(api_keys: tuple[str, ...] = (), **options: Any) -> Starlette:
     """An application with fake sessions."""
     FakeSession.made = []
@@ -92,13 +138,14 @@ def make_app(api_keys: tuple[str, ...] = (), **options: Any) -> Starlette:
 async def serving(application: Starlette, websockets: str = "native") -> AsyncIterator[RealtimeServer]:
     """The application on a socket of this machine, in this loop."""
     server = RealtimeServer(application, bind("127.0.0.1", 0), tune=False, websockets=websockets)
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    server.capture_signals = _no_signals  # type: ignore[method-assign, assignment]
     task = asyncio.get_running_loop().create_task(server.run_until_stopped())
     try:
-        while not server.started:
-            if task.done():
-                task.result()
-            await asyncio.sleep(0)
+        serving = asyncio.ensure_future(server.serving.wait())
+        await asyncio.wait((task, serving), return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        if task.done():
+            task.result()
         yield server
     finally:
         server.stop(drain=False)

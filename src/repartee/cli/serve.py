@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain, for https and wss")
     parser.add_argument("--tls-key", metavar="FILE", help="its private key")
+    parser.add_argument("--json", action="store_true", help="say where it serves as a line of JSON")
     parser.add_argument("--no-open", action="store_true", help="don't open the page in a browser")
     parser.add_argument(
         "--log-level",
@@ -110,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError("repartee serve", package=str(error.name), extra="server") from None
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, stderr=args.json)
     _log_to(Console(stderr=True, highlight=False), args.log_level)
     server, keys = _make_server(args)
     factory = _loop_factory()
@@ -174,9 +176,12 @@ async def _greet(
 ) -> None:
     """Say where it is, once it is there."""
     await server.serving.wait()
-    for line in greeting(args, server.port, has_keys=has_keys):
-        console.print(line, markup=False)
     address = page_address(args.host, server.port, tls=bool(args.tls_cert))
+    if args.json:
+        print(json.dumps({"base_url": f"{address}v1", "page": address, "port": server.port}), flush=True)
+    else:
+        for line in greeting(args, server.port, has_keys=has_keys):
+            console.print(line, markup=False)
     if server.shows_page and not args.no_open and has_browser(os.environ, sys.platform):
         await asyncio.to_thread(_open, address)
 

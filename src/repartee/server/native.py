@@ -34,6 +34,8 @@ _quiet.parent = log
 
 HEAD_BYTES_MAX: Final = 16 << 10
 """picows reads no longer one."""
+VERSION: Final = b"13"
+"""Of the WebSocket protocol (RFC 6455, section 4.1)."""
 REASON_BYTES_MAX: Final = 123
 READ_BUFFER_BYTES: Final = 16 << 10
 
@@ -208,8 +210,12 @@ class _Connection(asyncio.Protocol):
         if len(data) > HEAD_BYTES_MAX:
             self._answer(431, [], b"")
             return
+        scope = _scope(self._transport, data, self)
+        if dict(scope["headers"]).get(b"sec-websocket-version") != VERSION:  # picows doesn't look
+            self._answer(426, [(b"sec-websocket-version", VERSION)], b"")
+            return
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._run(_scope(self._transport, data, self)), name="repartee.server.socket")
+        task = loop.create_task(self._run(scope), name="repartee.server.socket")
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 

@@ -15,6 +15,7 @@ from repartee.server.replies import ErrorReply
 
 __all__ = ["page_file", "page_index"]
 
+INDEX: Final = "index.html"
 TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -35,12 +36,13 @@ HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?\Z|\[[0-9A-Fa-f:.]+\](:\d+)?\Z")
 
 async def page_index(request: Request) -> Response:
     """``GET /``."""
-    return _served(request, "index.html")
+    return _served(request, INDEX)
 
 
 async def page_file(request: Request) -> Response:
     """``GET /page/…``."""
-    return _served(request, str(request.path_params["path"]))
+    path = str(request.path_params["path"])
+    return _served(request, "" if path == INDEX else path)  # what it names is relative to the address above
 
 
 def _served(request: Request, path: str) -> Response:

@@ -15,6 +15,7 @@ from repartee.server.faults import IDLE, SHUTDOWN, expired, filled
 from repartee.server.options import ServerOptions
 from repartee.server.served import Served
 from repartee.server.served_session import OutputSink, ServedSession
+from repartee.server.usage import TokenBudget
 
 __all__ = ["RunningSession", "RunningSessions", "SessionFactory"]
 
@@ -88,6 +89,21 @@ class RunningSession:
             self.session.end(filled(IDLE, idle_s=self._options.idle_s))
 
 
+class SharedBudget(TokenBudget):
+    """A key's tokens, shared by sessions whose clocks began at different times: it goes by the loop's.
+
+    Args:
+        tokens_per_min: how many.
+    """
+
+    def __init__(self, tokens_per_min: int) -> None:
+        self._clock = Clock(asyncio.get_running_loop().time)
+        super().__init__(tokens_per_min, 0.0)
+
+    def _refill(self, now: float) -> None:
+        super()._refill(self._clock.now())
+
+
 class RunningSessions:
     """All sessions that run.
 
@@ -103,6 +119,7 @@ class RunningSessions:
         self._options = options
         self._admission = admission
         self._factory = factory
+        self._budgets: dict[str, SharedBudget] = {}  # bounded by the number of keys
         self._running: dict[str, RunningSession] = {}  # bounded by the options' sessions
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -127,7 +144,14 @@ class RunningSessions:
         place = self._admission.enter(owner)
         try:
             clock = Clock(asyncio.get_running_loop().time)
-            session = self._factory(served, config=config, clock=clock, options=self._options, output=output)
+            session = self._factory(
+                served,
+                config=config,
+                clock=clock,
+                options=self._options,
+                output=output,
+                budget=self._budget(owner),
+            )
             running = RunningSession(session, place, owner, self._options, self._ended)
         except BaseException:
             place.release()
@@ -135,6 +159,13 @@ class RunningSessions:
         self._running[session.id] = running
         self._none_left.clear()
         return running
+
+    def _budget(self, owner: str) -> SharedBudget | None:
+        if not self._options.tokens_per_min:
+            return None
+        if owner not in self._budgets:
+            self._budgets[owner] = SharedBudget(self._options.tokens_per_min)
+        return self._budgets[owner]
 
     async def drain(self, fault: Fault = SHUTDOWN, *, drain_s: float | None = None) -> None:
         """Let running sessions come to their end for a while, then end them.

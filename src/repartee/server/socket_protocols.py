@@ -21,7 +21,7 @@ def http_protocol(options: LoadOptions) -> type[asyncio.Protocol]:
     base: Any = AutoHTTPProtocol
 
     class PatientHttp(base):  # type: ignore[misc]
-        """HTTP with a deadline for the first request."""
+        """HTTP with a deadline for the head of the first request."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -36,7 +36,7 @@ def http_protocol(options: LoadOptions) -> type[asyncio.Protocol]:
             super().handle_websocket_upgrade(*args)
 
         def _too_late(self) -> None:
-            if self.scope is None and not self.transport.is_closing():
+            if self.cycle is None and not self.transport.is_closing():
                 self.transport.abort()
 
     return PatientHttp
