@@ -70,3 +70,21 @@ def test_spoken_sentences_over_the_telephone(law: g711.Law) -> None:
         assert place[0] - 450 < started[1] < place[0] + 50
     passed_ms = sum(frame.samples for frame in ears.passed) / 24
     assert passed_ms > sum(end - start for start, end in places)
+
+
+@pytest.mark.parametrize("format", ["pcm", "pcmu"])
+def test_spoken_sentences_in_noise(format: str) -> None:
+    pytest.importorskip("livekit", reason="needs the extra 'talk' (livekit)")
+    import numpy as np
+
+    rate = 24_000 if format == "pcm" else 8000
+    clean, _ = spoken("lights_slt", "timer_awb", rate=rate)
+    noise = np.random.default_rng(2).normal(0.0, 300.0, len(clean) // 2)
+    pcm = (np.frombuffer(clean, "<i2") + noise).clip(-32768, 32767).astype("<i2").tobytes()
+    wire = pcm if format == "pcm" else g711.ulaw_encode(pcm)
+    config = session(format=format, noise="far_field")
+    ears = asyncio.run(listen(wire, config, 2, step=len(wire) // 777 // 2 * 2))
+    assert [what[0] for what in ears.turns] == ["started", "stopped", "over"] * 2
+    assert all(audio in wire for audio in ears.audio)  # what is kept is what came
+    quiet = np.concatenate([frame.as_array() for frame in ears.passed])[-1200:].astype(float)
+    assert np.sqrt(np.mean(quiet**2)) < 150  # what is heard is cleaned
