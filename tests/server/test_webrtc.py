@@ -228,6 +228,32 @@ def test_an_offer_without_candidates_connects() -> None:
     asyncio.run(main())
 
 
+def test_an_offer_as_firefox_writes_it_connects() -> None:
+    """Its fingerprint stands once, for the session."""
+
+    async def main() -> None:
+        async with RtcPeer() as peer:
+            line = Line(peer)
+
+            async def answer(sdp: str) -> str:
+                head, audio, channel = sdp.split("m=")
+                [fingerprint, *_] = [one for one in audio.splitlines() if one.startswith("a=fingerprint")]
+                sections = [
+                    "\r\n".join(one for one in each.splitlines() if "fingerprint" not in one) + "\r\n"
+                    for each in (audio, channel)
+                ]
+                return await line.answer("m=".join([f"{head}{fingerprint}\r\n", *sections]))
+
+            await peer.connect(answer)
+            await peer.event("session.created")
+            peer.say(tone(0.3))
+            await peer.listen(0.6)
+            assert loud_s(np.frombuffer(line.session.microphone, "<i2")) > 0.2
+            await line.call.hangup()
+
+    asyncio.run(main())
+
+
 def test_a_call_on_a_port_of_the_range_behind_a_public_address() -> None:
     options = ServerOptions(ice_hosts=(LOOPBACK,), ice_ports="42320-42329", public_ips=("203.0.113.7",))
 
