@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 
 from repartee.audio import AudioFrame
@@ -20,7 +22,7 @@ from repartee.testing import (
     elapse,
     virtual_time,
 )
-from repartee.turns import TurnOptions
+from repartee.turns import TurnEngine, TurnOptions, facts
 from tests.compose.stage import Stage
 
 
@@ -161,3 +163,35 @@ async def test_after_the_end_it_takes_nothing() -> None:
         stage.session.commit_audio()
         stage.session.report_playback(PlaybackFinished("r"))
     assert vad.streams == []
+
+
+@pytest.mark.parametrize(
+    ("connect_s", "audio_ms", "at_s"),
+    [
+        (0.0, 400.0, 0.4),
+        (2.0, 400.0, 2.4),  # the first audio came two seconds into the session
+        (2.0, 90_000.0, 3.0),  # a place in another count: the model's connection was replaced
+    ],
+)
+@virtual_time
+async def test_a_model_s_places_in_the_audio_become_session_time(
+    connect_s: float, audio_ms: float, at_s: float
+) -> None:
+    class Engine(TurnEngine):
+        began: ClassVar[list[float]] = []
+
+        def receive(self, fact: facts.Fact, now: float) -> None:
+            if isinstance(fact, facts.SpeechBegan):
+                self.began.append(round(fact.at_s, 3))
+            super().receive(fact, now)
+
+    model = TurnTaking(ScriptedRealtimeModel(turn_detection=True), options=TurnOptions(mode="model"))
+    async with Stage(model) as stage:
+        session: Any = stage.session
+        session._engine = Engine(model.options)
+        await elapse(connect_s)
+        for _ in range(50):
+            session.append_audio(AudioFrame.silence(20.0))
+            await elapse(0.02)
+        session.inner.emit(ev.SpeechStarted("item_1", audio_ms))
+    assert Engine.began == [at_s]

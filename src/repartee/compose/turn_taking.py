@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TurnTaking"]
 
+_DATED_BACK_MAX_S = 3.0
+
 
 class TurnTaking(WrapperModel):
     """A model that takes turns.
@@ -137,6 +139,7 @@ class _TurnTakingSession(WrapperSession):
         self._times = ReplyTimes()
         self._question: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._appended_s = 0.0
         self._draining = False
         self._closed = False
 
@@ -356,6 +359,7 @@ class _TurnTakingSession(WrapperSession):
         if self._gate is not None:
             self._gate.append(frame)
         else:
+            self._appended_s += frame.duration_s
             self.inner.append_audio(frame)
 
     def commit_audio(self) -> None:
@@ -477,13 +481,19 @@ class _TurnTakingSession(WrapperSession):
             case ev.InputCleared(reason="no words") if self._commits:
                 del self._commits[next(iter(self._commits))]  # commits are carried out in order
             case ev.SpeechStarted(audio_start_ms=start_ms) if self._model.options.mode == "model":
-                self.feed(facts.SpeechBegan(min(start_ms / 1000.0, self.clock.now())))
+                self.feed(facts.SpeechBegan(self._session_time(start_ms)))
             case ev.SpeechStopped() if self._model.options.mode == "model":
                 self.feed(facts.SpeechEnded(self.clock.now()))
             case _:
                 pass
         apply_event(self._history, event)
         self.emit(event)
+
+    def _session_time(self, audio_ms: float) -> float:
+        """When audio was appended that a model names by its place, which is counted from the first of it."""
+        now, ago_s = self.clock.now(), self._appended_s - audio_ms / 1000.0
+        # A place that is not within the newest audio is of another count: the model's connection was replaced.
+        return now - ago_s if 0.0 <= ago_s <= min(_DATED_BACK_MAX_S, now) else now
 
     def _crashed(self, error: Exception) -> None:
         failure = ModelError(
