@@ -175,6 +175,7 @@ def test_only_what_was_told_of_a_cancelled_message_is_kept() -> None:
     kit.both.keep_only("c", "one two three", 700.0)
     kit.both.keep_only("d", "one", 200.0)
     kit.both.keep_only("nobody", "one", 200.0)
+    kit.both.keep_only("a", "one two three", 700.0)  # it was cut to less before
     assert kit.model.calls == [("truncate", "a", 480, "one two"), ("delete", "b")]
 
 
@@ -219,7 +220,12 @@ def test_what_is_left_out_goes_from_the_model_only() -> None:
 
 def test_an_item_that_is_heard_counts_as_a_turn() -> None:
     heard: list[wire.Item] = []
-    kit = Kit(hears=lambda item: not heard.append(item))
+
+    def hears(item: wire.Item) -> bool:
+        heard.append(item)
+        return True
+
+    kit = Kit(hears=hears)
     kit.say("a")
     assert (len(heard), kit.ids) == (1, [])
     kit.both.heard_as_turn("a")

@@ -104,6 +104,10 @@ async def test_each_event_has_its_fields() -> None:
         },
         {"type": "repartee.error", "at_ms": 250, "stage": "llm", "message": "oh"},
     ]
+    told.output("call_1")
+    told.output("call_1")
+    told.output("call_9")
+    assert [event.get("state") for event in page.events[len(plain) :]] == ["done"]
     assert len({event["event_id"] for event in page.events}) == len(page.events)
 
 

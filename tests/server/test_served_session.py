@@ -241,6 +241,20 @@ async def test_truncation_cuts_at_the_word_heard_twice_and_while_it_is_said() ->
 
 
 @virtual_time
+async def test_a_cut_stays_when_the_response_is_cancelled_behind_it() -> None:
+    async with Talk(replies=["One two three four five six seven eight " * 10, "ok"]) as talk:
+        talk.say("count")
+        talk.respond()
+        while len(talk.client.all("response.output_audio.delta")) < 12:
+            await elapse(0.005)
+        item = talk.client.last("response.output_item.added")["item"]["id"]
+        talk.send("conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=600)
+        talk.send("response.cancel")
+        await talk.answer("and?", output_modalities=["text"])
+        assert talk.asked[-1][1] == ("assistant", "One two")
+
+
+@virtual_time
 async def test_nothing_heard_is_nothing_said() -> None:
     async with Talk(replies=["One two three four.", "ok"]) as talk:
         done = await talk.answer("count")

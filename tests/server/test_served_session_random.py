@@ -26,29 +26,30 @@ def _message(role: str, item_id: str | None) -> dict[str, Any]:
     return item if item_id is None else {**item, "id": item_id}
 
 
-creates = st.builds(
+creates: st.SearchStrategy[Any] = st.builds(
     lambda role, item_id, previous: {
         "type": "conversation.item.create",
         "item": _message(role, item_id),
-        **({"previous_item_id": previous} if previous else {}),
+        "previous_item_id": previous,
     },
     st.sampled_from(["user", "assistant", "system"]),
     st.one_of(st.none(), item_ids),
     st.one_of(st.none(), item_ids),
 )
-outputs = st.just(
+outputs: st.SearchStrategy[Any] = st.just(
     {
         "type": "conversation.item.create",
         "item": {"type": "function_call_output", "call_id": "call_1", "output": "x"},
     }
 )
-responses = st.builds(
+responses: st.SearchStrategy[Any] = st.builds(
     lambda aside, text, limit, references: {
         "type": "response.create",
         "response": {
-            **({"conversation": "none", "input": references} if aside else {}),
-            **({"output_modalities": ["text"]} if text else {}),
-            **({"max_output_tokens": limit} if limit else {}),
+            "conversation": "none" if aside else "auto",
+            "input": references if aside else None,
+            "output_modalities": ["text"] if text else None,
+            "max_output_tokens": limit or None,
         },
     },
     st.booleans(),

@@ -314,7 +314,8 @@ class Answers:
     def _sound(self, answer: Answer, asked: Asked, event: model_events.AudioDelta) -> None:
         first = not answer.first_output
         answer.sound(event.item_id, event.audio)
-        self._owner.observing.sound(event.item_id, event.audio.duration_s * 1000.0 / answer.speed)
+        if self._owner.observing.wanted:
+            self._owner.observing.sound(event.item_id, event.audio.duration_s * 1000.0 / answer.speed)
         self._gave(answer, first)
 
     def _gave(self, answer: Answer, first: bool) -> None:

@@ -194,8 +194,10 @@ class InnerConversation:
     def keep_only(self, item_id: str, text: str, audio_ms: float) -> None:
         """Of an item that was cut off, the client was told only this: the model is to know of no more."""
         item = self.items.get(item_id)
-        if not isinstance(item, Message) or item.status == "in_progress" or item.text.strip() == text.strip():
+        if not isinstance(item, Message) or item.status == "in_progress":
             return
+        if len(text.strip()) >= len(item.text.strip()):
+            return  # the client has cut it to less already, or knows all of it
         if text.strip():
             self.inner.truncate_item(item_id, audio_end_ms=max(1, round(audio_ms)), text=text.strip())
         else:

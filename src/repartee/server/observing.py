@@ -29,6 +29,7 @@ from repartee.turns.alignment import Alignment
 
 __all__ = ["Observing"]
 
+CALLS_MAX = 256
 ALIGNED_MAX = 16
 """Items whose words are kept, for what was heard of them."""
 
@@ -50,6 +51,12 @@ class Observing:
         self._agent: AgentState = "listening"
         self._timer: asyncio.TimerHandle | None = None
         self._alignments: dict[str, Alignment] = {}
+        self._calls: dict[str, str] = {}  # that run, and their functions
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody observes."""
+        return self._listeners.observed
 
     def close(self) -> None:
         """Nothing is told any more."""
@@ -135,7 +142,15 @@ class Observing:
 
     def tool(self, call_id: str, name: str, state: Literal["running", "done", "failed"]) -> None:
         """A function runs, or has."""
+        self._calls.pop(call_id, None)
+        if state == "running" and len(self._calls) < CALLS_MAX:
+            self._calls[call_id] = name
         self._tell("repartee.tool", call_id=call_id, name=name, state=state)
+
+    def output(self, call_id: str) -> None:
+        """The client has given a function's result."""
+        if call_id in self._calls:
+            self.tool(call_id, self._calls[call_id], "done")
 
     def error(self, stage: str, message: str) -> None:
         """Something failed, and the session goes on."""

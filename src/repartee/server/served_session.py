@@ -26,7 +26,7 @@ from repartee.protocol.codec import CodecLimits, decode_client_event
 from repartee.protocol.config import SessionConfig
 from repartee.protocol.connection import SERVER, Connection
 from repartee.protocol.faults import INVALID_VALUE, Close, Fault
-from repartee.protocol.items import InputImage, Item, Message, id_of
+from repartee.protocol.items import FunctionCallOutput, InputImage, Item, Message, id_of
 from repartee.protocol.model import UNSET, given, replace
 from repartee.protocol.playback_writer import HeardItem
 from repartee.protocol.responses import ResponseParams
@@ -254,6 +254,8 @@ class ServedSession:
             else:
                 self.tell([event])
                 self.conversation.follow(event)
+                if isinstance(event, ev.ConversationItemAdded) and isinstance(event.item, FunctionCallOutput):
+                    self.observing.output(event.item.call_id)
 
     # -- what clients say --------------------------------------------------------------------------------------
 
