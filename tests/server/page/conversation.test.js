@@ -34,6 +34,16 @@ test("interim words are set apart from settled ones, and go when it is settled",
   equal([talk.entries[0].text, talk.entries[0].interim], ["what time is it", ""]);
 });
 
+test("what was dropped with the buffer was never said", () => {
+  const talk = after(
+    { type: "repartee.interim", item_id: "u0", text: "", stable_chars: 0 },
+    user("u1"),
+    { type: "repartee.interim", item_id: "u2", text: "hm", stable_chars: 0 },
+    { type: "input_audio_buffer.cleared" },
+  );
+  equal(talk.entries.map(({ id }) => id), ["u1"]);
+});
+
 test("an item goes behind the one it follows", () => {
   const talk = after(user("a"), user("c"), user("b", "a"));
   equal(talk.entries.map(({ id }) => id), ["a", "b", "c"]);

@@ -36,6 +36,13 @@ test("an envelope keeps the loudest, and finds the last sound", () => {
   equal(envelope.lastLoud(900, 0.6, 900), null);
 });
 
+test("a sound began where there was no pause since", () => {
+  const envelope = new Envelope();
+  for (const at of [100, 1000, 1020, 1200, 1220]) envelope.add(at, 0.5);
+  equal(envelope.onset(1300, 0.1, 250), 1000);
+  equal(envelope.onset(900, 0.1, 250), 900);
+});
+
 test("a span that goes on is one, and ends once", () => {
   const timeline = new Timeline();
   timeline.begin("speech", 10);

@@ -6,8 +6,9 @@
  */
 
 const QUIET = 0.01; // of a microphone's level: never speech
-const LOUD_SHARE = 0.1; // of the loudest in a turn: still speech
+const LOUD_SHARE = 0.05; // of the loudest in a turn: still speech
 const LOOK_BACK_MS = 20000;
+const PAUSE_MS = 250; // quiet for longer: another sound
 
 export class Chronicle {
   /**
@@ -91,7 +92,9 @@ const HANDLERS = {
   "input_audio_buffer.speech_started": (chronicle, { item_id, audio_start_ms }, now) => {
     chronicle.user = item_id;
     chronicle.timeline.end("thinking", now);
-    const from = chronicle.clock.sentAt === null ? now : chronicle.timeOf(audio_start_ms, now);
+    const { clock, timeline } = chronicle;
+    const heard = clock.sentAt === null ? timeline.you.onset(now, QUIET, PAUSE_MS) : null; // WebRTC: nobody counts
+    const from = heard ?? chronicle.timeOf(audio_start_ms, now);
     chronicle.timeline.begin("speech", from);
   },
   "input_audio_buffer.speech_stopped": (chronicle, { item_id, audio_end_ms }, now) => {

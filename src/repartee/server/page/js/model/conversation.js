@@ -13,6 +13,7 @@ import { Heard } from "./heard.js";
  * @property {string} [response] that made it
  * @property {boolean} [typed]
  * @property {boolean} [observed] the server tells each interim reading
+ * @property {boolean} [item] the server has made an item of it
  * @property {boolean} [transcribed] its words are final
  * @property {{name: string, call_id: string, arguments: string, output: string|null, server: boolean}} [call]
  */
@@ -128,6 +129,7 @@ function addItem(talk, { item, previous_item_id: after }) {
   if (item.type === "message") {
     if (item.role === "system") return;
     const entry = talk.entry(item.id, item.role === "user" ? "user" : "agent", after);
+    entry.item = true;
     const [part] = item.content ?? [];
     if (part?.type === "input_text") {
       entry.typed = true;
@@ -197,7 +199,12 @@ const HANDLERS = {
   "conversation.item.input_audio_transcription.failed": (talk, { item_id }) => {
     Object.assign(talk.entry(item_id, "user"), { state: "failed", interim: "" });
   },
+  "input_audio_buffer.cleared": (talk) => {
+    const dropped = talk.entries.filter(({ kind, state, item }) => kind === "user" && state === "live" && !item);
+    for (const { id } of dropped) talk.remove(id);
+  },
   "repartee.interim": (talk, { item_id, text, stable_chars = 0 }) => {
+    if (!text && !talk.byId.has(item_id)) return; // nothing was said yet, nor will there surely be
     const entry = talk.entry(item_id, "user");
     if (entry.transcribed) return;
     entry.observed = true;

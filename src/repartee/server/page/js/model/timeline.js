@@ -35,6 +35,16 @@ export class Envelope {
     return top;
   }
 
+  /** @returns {number} since when it is louder than `floor`, but for pauses; looking back from a time */
+  onset(before_ms, floor, pause_ms) {
+    let from = before_ms;
+    for (;;) {
+      const sound = this.lastLoud(from - 1, floor, pause_ms);
+      if (sound === null || sound - STEP_MS >= from) return from;
+      from = sound - STEP_MS;
+    }
+  }
+
   /** @returns {number|null} when it was last louder than `floor`, looking back from a time */
   lastLoud(before_ms, floor, back_ms) {
     const stop = Math.max(0, Math.floor((before_ms - back_ms) / STEP_MS));

@@ -24,8 +24,8 @@ export class ConversationView {
 
   /** Draw if something changed. */
   update() {
-    const { conversation, turns, phase } = this.talk;
-    const version = `${conversation.version}/${turns.version}/${phase}`;
+    const { conversation, turns, phase, tuning, microphone } = this.talk;
+    const version = `${conversation.version}/${turns.version}/${phase}/${tuning.settings.detection}/${Boolean(microphone)}`;
     if (version === this.version) return;
     this.version = version;
     this.draw();
@@ -50,8 +50,21 @@ export class ConversationView {
       this.shown.delete(id);
     }
     byId("welcome").hidden = entries.length > 0 || this.talk.phase !== "idle" || Boolean(this.talk.trouble);
+    this.#prompt(entries.length === 0);
     byId("ink-key").hidden = !entries.some((entry) => entry.heard);
     if (this.following) this.#toEnd();
+  }
+
+  /** What to do, while nothing was said. */
+  #prompt(empty) {
+    const { phase, microphone, tuning } = this.talk;
+    const prompt = byId("prompt");
+    prompt.hidden = !empty || phase === "idle";
+    if (prompt.hidden) return;
+    if (phase !== "live") prompt.textContent = phase === "connecting" ? "Connecting…" : "";
+    else if (!microphone) prompt.textContent = "Type below.";
+    else if (tuning.settings.detection === "none") prompt.textContent = "Hold the space bar, and speak.";
+    else prompt.textContent = "Listening. Go ahead.";
   }
 
   #make(entry) {

@@ -37,7 +37,8 @@ export class Dock {
     this.mic.disabled = !spoken && phase !== "idle" && phase !== "live";
     this.mic.dataset.muted = String(spoken && muted && !this.pushing);
     this.mic.dataset.holding = String(holding);
-    this.mic.setAttribute("aria-pressed", String(spoken && (this.pushing ? holding : muted)));
+    if (spoken && this.pushing) this.mic.setAttribute("aria-pressed", String(holding));
+    else this.mic.removeAttribute("aria-pressed"); // its name says what it does then
     const label = spoken ? (this.pushing ? (holding ? "Listening" : "Hold to talk") : muted ? "Unmute" : "Mute") : "Talk";
     this.mic.title = spoken && this.pushing ? "Hold to talk (space bar)" : spoken ? `${label} (M)` : "Start talking";
     byId("mic-text").textContent = label;

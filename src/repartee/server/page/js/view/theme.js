@@ -24,7 +24,11 @@ export class ThemeButton {
     const order = Object.keys(NAMES);
     const { dataset } = document.documentElement;
     dataset.theme = order[(order.indexOf(dataset.theme) + 1) % order.length];
-    localStorage.setItem("repartee.theme", dataset.theme);
+    try {
+      localStorage.setItem("repartee.theme", dataset.theme);
+    } catch {
+      // A browser that keeps nothing: then it holds until the page is closed.
+    }
     this.#show();
     document.dispatchEvent(new Event("theme"));
   }

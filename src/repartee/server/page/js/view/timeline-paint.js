@@ -190,7 +190,7 @@ function curve(g, { timeline, timeAt, xAt, width }, { top, height }, colours) {
 }
 
 function waits(g, { turns, xAt, width, perSecond }, { top, height }, colours) {
-  for (const turn of turns.list) {
+  for (const [i, turn] of turns.list.entries()) {
     const found = parts(turn);
     if (!found.length) continue;
     const from = xAt(found[0].from);
@@ -208,7 +208,10 @@ function waits(g, { turns, xAt, width, perSecond }, { top, height }, colours) {
     g.font = `600 11.5px ${colours.font}`;
     g.textAlign = "left";
     g.textBaseline = "middle";
-    g.fillText(duration(ms), Math.max(to, from + 2) + 5, top + height / 2 + 0.5);
+    const at = Math.max(to, from + 2) + 5;
+    const next = turns.list[i + 1]?.at.speech_end;
+    if (next !== undefined && xAt(next) < at + g.measureText(duration(ms)).width) continue; // no room
+    g.fillText(duration(ms), at, top + height / 2 + 0.5);
   }
 }
 
