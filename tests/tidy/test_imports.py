@@ -51,6 +51,9 @@ PASSAGES: dict[tuple[str, str], str] = {
     ("repartee.plugins.turn_detector.next_token", "repartee.plugins.local.weights"): (
         "it takes any GGUF by the same names and checks as the local LLM"
     ),
+    ("repartee.server.source", "repartee.plugins"): (
+        "`--model` names what is served, and the local default is a plugin: imported when it is named, and nowhere else"
+    ),
 }
 
 MACHINE_BANS = (

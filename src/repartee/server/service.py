@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from starlette.types import Scope
 
 from repartee.clock import wall_time
-from repartee.errors import ConfigurationError, ReparteeError
+from repartee.errors import ConfigurationError, MissingDependencyError, ReparteeError
 from repartee.protocol.sessions import SessionKind
 from repartee.server.admission import Admission
 from repartee.server.auth import Gatekeeper, Identity, credential_of
@@ -90,7 +92,9 @@ class Service:
         return self._starting
 
     async def _prewarm(self) -> None:
-        await asyncio.gather(*(served.prewarm() for served in self.served))
+        # The packages of WebRTC take about a second to import, for which the first call would hold up all sessions.
+        webrtc = asyncio.to_thread(_import_webrtc)
+        await asyncio.gather(webrtc, *(served.prewarm() for served in self.served))
 
     def _started(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -175,6 +179,11 @@ class Service:
     def kind_problem(self, kind: SessionKind, served: Served) -> bool:
         """Whether a session of this kind can't be held."""
         return kind == "translation" and not self.translates(served)
+
+
+def _import_webrtc() -> None:
+    with contextlib.suppress(MissingDependencyError):  # calls are then answered with what to install
+        importlib.import_module("repartee.server.webrtc")
 
 
 def peer_of(scope: Scope) -> str:
