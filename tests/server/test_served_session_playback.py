@@ -93,6 +93,20 @@ async def test_a_client_may_clear_the_output() -> None:
 
 
 @virtual_time
+async def test_a_caller_is_heard_whatever_the_sessions_format() -> None:
+    session = {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+    async with Talk(replies=["Sure."], output=Player(), session=session) as talk:
+        audio = sound(0.3, "book a table", 1.5)
+        for at in range(0, len(audio), 960):
+            talk.session.hear(audio[at : at + 960])
+        await talk.done()
+        item_id = talk.client.last("input_audio_buffer.committed")["item_id"]
+        talk.send("conversation.item.retrieve", item_id=item_id)
+        heard = talk.client.last("conversation.item.retrieved")["item"]["content"][0]["audio"]
+        assert 1.0 < len(heard) * 3 / 4 / 8000 < 2.5
+
+
+@virtual_time
 async def test_reports_that_cross_do_no_harm() -> None:
     player = Player()
     async with Talk(replies=["One two three four five six seven eight nine ten."], output=player) as talk:

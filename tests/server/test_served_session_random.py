@@ -57,22 +57,23 @@ responses: st.SearchStrategy[Any] = st.builds(
     st.sampled_from([0, 0, 1, 30]),
     st.lists(st.builds(lambda id: {"type": "item_reference", "id": id}, item_ids), max_size=2),
 )
-updates = st.sampled_from(
-    [
-        {"audio": {"input": {"turn_detection": None}}},
-        {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}},
-        {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "create_response": False}}}},
-        {"audio": {"input": {"turn_detection": {"type": "server_vad", "interrupt_response": False}}}},
-        {"audio": {"input": {"transcription": {"model": "any"}}}},
-        {"audio": {"input": {"transcription": None}}},
-        {"audio": {"output": {"speed": 1.5}}},
-        {"audio": {"output": {"voice": "echo"}}},
-        {"tools": [FUNCTION]},
-        {"tools": [], "instructions": ""},
-        {"output_modalities": ["text"]},
-        {"output_modalities": ["audio"]},
-    ]
-).map(lambda session: {"type": "session.update", "session": {"type": "realtime", **session}})
+UPDATES: list[dict[str, Any]] = [
+    {"audio": {"input": {"turn_detection": None}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}},
+    {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "create_response": False}}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "interrupt_response": False}}}},
+    {"audio": {"input": {"transcription": {"model": "any"}}}},
+    {"audio": {"input": {"transcription": None}}},
+    {"audio": {"output": {"speed": 1.5}}},
+    {"audio": {"output": {"voice": "echo"}}},
+    {"tools": [FUNCTION]},
+    {"tools": [], "instructions": ""},
+    {"output_modalities": ["text"]},
+    {"output_modalities": ["audio"]},
+]
+updates = st.sampled_from(UPDATES).map(
+    lambda session: {"type": "session.update", "session": {"type": "realtime", **session}}
+)
 singles = st.one_of(
     st.sampled_from(
         [

@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from repartee.audio import AudioFrame, Resampler
+from repartee.audio.g711 import encode
 from repartee.chat import new_id
 from repartee.clock import Clock
 from repartee.errors import LocalProtocolError, ProtocolError, ReparteeError, UsageError
@@ -39,6 +41,7 @@ from repartee.server.inner_conversation import InnerConversation
 from repartee.server.listeners import Listener, Listeners
 from repartee.server.observing import Observing
 from repartee.server.options import ServerOptions
+from repartee.server.output_audio import law_of
 from repartee.server.requests import session_options
 from repartee.server.served import Served
 from repartee.server.server_tools import ServerTools
@@ -155,6 +158,9 @@ class ServedSession:
         )
         self.conversation.use(self.inner)
         self._ears: Ears = (ears or _listening)(self)
+        self._microphone: Resampler | None = (
+            None  # where the session's format is G.711 and the caller's isn't
+        )
         self._silent_item: str | None = None  # the turn of an idle timeout
         self._closed = False
 
@@ -224,7 +230,16 @@ class ServedSession:
         await self._ears.aclose()
         await self._tools.aclose()
         await self.inner.aclose()
+        self._forget_audio()
         self.ended.set()
+
+    def _forget_audio(self) -> None:
+        """Give back what takes most memory at once; the rest of the session waits for the collector."""
+        conversation = self.connection.conversation
+        for item_id in conversation.ids:
+            entry = conversation.entry(item_id)
+            if entry is not None:
+                entry.audio.clear()
 
     def fail(self, error: ReparteeError, stage: str) -> None:
         """Something failed: ordinary clients see only what becomes of it."""
@@ -385,6 +400,9 @@ class ServedSession:
     def hear(self, audio: bytes) -> None:
         """Take audio from a microphone that the server hears itself (WebRTC): PCM16 at 24 kHz."""
         if not self._closed and not self.ended.is_set():
+            if (law := law_of(input_of(self.connection.session).format)) is not None:
+                self._microphone = self._microphone or Resampler(24_000, 8000)
+                audio = encode(self._microphone.push(AudioFrame(audio, 24_000)).data, law)
             self.connection.server.buffered_bytes += len(audio)
             self._ears.append(audio)
 
