@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
 
 from repartee.server.options import ServerOptions
 from repartee.server.socket_protocols import http_protocol, websocket_protocol
+from tests.server.serving import http, make_app, over_sockets, serving
 
 
 def test_ours_is_taken_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +23,19 @@ def test_ours_is_taken_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_deadline_is_of_our_http() -> None:
     made = http_protocol(ServerOptions())
     assert made.connection_made.__qualname__.startswith("http_protocol")
+
+
+@over_sockets
+async def test_connections_are_bounded_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repartee.server.socket_protocols.SPARE", 1)
+    async with serving(make_app(connections=1)) as server:
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 503 " in await reader.readline()
+        for _, each in [*held, (reader, writer)]:
+            each.close()
+        while server.server_state.connections:
+            await asyncio.get_running_loop().run_in_executor(None, int)
+        async with http(server) as client:
+            assert (await client.get("/healthz")).status_code == 200

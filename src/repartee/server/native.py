@@ -143,6 +143,8 @@ class NativeWire(WSListener):
     def on_ws_disconnected(self, transport: Any) -> None:
         """It is over."""
         self._transport = None
+        if self._outgoing.dropped:
+            log.warning("a client read too slowly: %d frames of audio were dropped", self._outgoing.dropped)
         self._outgoing.clear()
         if self._close_timer is not None:
             self._close_timer.cancel()

@@ -69,7 +69,10 @@ class LoadOptions(AccessOptions):
     sessions: int = _option(200, "sessions at the same time", unit="sessions", least=1)
     sessions_per_key: int = _option(0, "sessions at the same time for one key (0: all)", unit="sessions")
     connections: int = _option(
-        1000, "open connections of any kind, before anything is read from one", unit="connections", least=1
+        1000,
+        "open WebSockets, with a session or not yet; HTTP may have 100 connections more",
+        unit="connections",
+        least=1,
     )
     calls: int = _option(100, "WebRTC calls at the same time", unit="calls", least=1)
     handshake_s: float = _option(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from repartee.server.options import LoadOptions
 
 __all__ = ["http_protocol", "websocket_protocol"]
+
+SPARE: Final = 100
+"""Connections that are for HTTP alone, so that whoever asks how the server is gets an answer when it is full."""
+FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 
 def http_protocol(options: LoadOptions) -> type[asyncio.Protocol]:
@@ -21,11 +27,19 @@ def http_protocol(options: LoadOptions) -> type[asyncio.Protocol]:
     base: Any = AutoHTTPProtocol
 
     class PatientHttp(base):  # type: ignore[misc]
-        """HTTP with a deadline for the head of the first request."""
+        """HTTP with a deadline for the head of the first request, and a bound on the number of connections."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
+            self._refused = len(self.connections) > options.connections + SPARE
             self._deadline = asyncio.get_running_loop().call_later(options.handshake_s, self._too_late)
+
+        def data_received(self, data: bytes) -> None:
+            if not self._refused:
+                super().data_received(data)
+            elif not self.transport.is_closing():
+                self.transport.write(FULL)  # now that it has asked: an answer before would be lost
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._deadline.cancel()

@@ -174,9 +174,12 @@ class WebSocketEndpoint:
             expires_at=service.expires_at(),
             bound=secret.session if secret is not None else None,
         )
-        running = service.sessions.open(wanted.served, config, owner=wanted.identity.name)
+        name = wanted.identity.name
+        running = service.sessions.open(wanted.served, config, owner=name)
+        began_at = asyncio.get_running_loop().time()
         try:
             await wire.accept(subprotocol)
+            log.info("session %s: began (%s, %r, %s)", running.session.id, wanted.kind, wanted.model, name)
             listener = WireListener(wire, observe=wanted.observe, running=running)
             dialect = BetaDialect(transcription=wanted.kind == "transcription") if wanted.beta else None
             running.session.attach(listener, dialect=dialect)
@@ -191,6 +194,8 @@ class WebSocketEndpoint:
                 running.session.detach(listener)
         finally:
             await running.aclose()
+            lasted_s = asyncio.get_running_loop().time() - began_at
+            log.info("session %s: over after %.1f s", running.session.id, lasted_s)
 
     async def _start(self, running: RunningSession) -> None:
         handshake_s = self._service.options.handshake_s

@@ -100,6 +100,10 @@ class AsgiWire:
                 await asyncio.wait((reader,), timeout=CLOSE_S)
         finally:
             self._over = True
+            if self._outgoing.dropped:
+                log.warning(
+                    "a client read too slowly: %d frames of audio were dropped", self._outgoing.dropped
+                )
             for task in (writer, reader):
                 task.cancel()
             results = await asyncio.gather(writer, reader, return_exceptions=True)
