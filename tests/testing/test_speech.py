@@ -66,6 +66,16 @@ def test_silence_and_noise_say_nothing() -> None:
     assert found[0].start_samples == 960
 
 
+def test_real_sound_of_any_loudness_is_no_reason_to_fail() -> None:
+    import numpy as np
+
+    sweep = np.arange(-32768, 32768, 3, dtype="<i2").repeat(40).tobytes()
+    for word in decode(sweep, 16_000):
+        assert isinstance(word.text, str)
+    loud = np.full(1600, 16_400, dtype="<i2").tobytes()
+    assert decode(loud, 16_000) == []
+
+
 def test_level() -> None:
     assert level_dbfs(bytes(100)) == -96.0
     assert level_dbfs(noise(1000)) == pytest.approx(-33.4, abs=0.01)

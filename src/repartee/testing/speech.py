@@ -246,7 +246,9 @@ def _kinds(samples: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
 
     magnitude = np.abs(samples)
     letters = ((magnitude - _BASE + _STEP // 2) // _STEP + 1) * np.sign(samples)
-    kinds = np.where(magnitude >= _BASE - _STEP // 2, letters, _NOISY)
+    loudest = _BASE + 2 * _STEP * 255 + _STEP  # real sound may be louder than any letter
+    within = (magnitude >= _BASE - _STEP // 2) & (magnitude < loudest + _STEP // 2)
+    kinds = np.where(within, letters, _NOISY)
     kinds[magnitude == _END] = _ENDED
     kinds[magnitude == 0] = _SILENT
     return kinds
