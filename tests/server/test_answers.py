@@ -292,14 +292,13 @@ async def broken() -> str:
 async def test_functions_of_the_server_run_and_the_answer_carries_on() -> None:
     replies = [Reply("Rolling.", (call_function("roll", "call_1", sides=6),)), "A six."]
     async with Talk(replies=replies, tools=[roll], session=TEXT, observe=True) as talk:
-        await talk.answer("roll")
-        await talk.done(2)
-        first, second = (each["response"] for each in talk.client.all("response.done"))
-        _message, call = first["output"]
+        done = await talk.answer("roll")
+        await elapse(2)
+        _message, call, words = done["output"]
         assert call["type"] == "mcp_call"
         assert call["output"] == "rolled 6"
         assert call["name"] == "roll"
-        assert second["output"][0]["content"][0]["text"] == "A six."
+        assert words["content"][0]["text"] == "A six."
         order = [kind for kind in talk.client.types if "mcp" in kind]
         assert order == [
             "response.mcp_call_arguments.delta",
@@ -309,15 +308,72 @@ async def test_functions_of_the_server_run_and_the_answer_carries_on() -> None:
         ]
         assert [each["state"] for each in talk.client.all("repartee.tool")] == ["running", "done"]
         assert "FunctionCallOutput" in [type(item).__name__ for item in talk.llm.requests[-1].context]
-        assert len(talk.client.all("response.created")) == 2
+        # Who waits for the response's end has it all.
+        assert len(talk.client.all("response.created")) == len(talk.client.all("response.done")) == 1
+        states = [each["agent"] for each in talk.client.all("repartee.state")]
+        assert states == ["thinking", "speaking", "thinking", "speaking", "listening"]
+
+
+@virtual_time
+async def test_a_response_costs_what_all_its_rounds_cost() -> None:
+    replies = [
+        Reply(calls=(call_function("roll", sides=6),), usage=Usage(10, 3, 2)),
+        Reply("A six.", usage=Usage(20, 4, 10)),
+    ]
+    async with Talk(replies=replies, tools=[roll], session=TEXT) as talk:
+        usage = (await talk.answer("roll"))["usage"]
+        assert (usage["input_tokens"], usage["output_tokens"]) == (30, 7)
+        assert usage["input_token_details"]["cached_tokens"] == 12
+
+
+@virtual_time
+async def test_one_call_at_a_time_is_one_of_each_round() -> None:
+    replies = [
+        Reply(calls=(call_function("roll", "call_1", sides=6), call_function("roll", "call_2", sides=8))),
+        call_function("roll", "call_3", sides=4),
+        "Both.",
+    ]
+    async with Talk(replies=replies, tools=[roll], session=TEXT) as talk:
+        done = await talk.answer("roll", parallel_tool_calls=False)
+        assert [item.get("output") for item in done["output"]] == ["rolled 6", "rolled 4", None]
+
+
+@virtual_time
+async def test_a_response_with_its_own_input_sees_its_calls_and_results_too() -> None:
+    async with Talk(replies=[call_function("roll", sides=6), "Six."], tools=[roll], session=TEXT) as talk:
+        talk.say("not this")
+        await talk.answer(
+            input=[{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "this"}]}]
+        )
+        context = talk.llm.requests[-1].context
+        assert [type(item).__name__ for item in context] == ["Message", "FunctionCall", "FunctionCallOutput"]
+        assert context.messages[0].text == "this"
+
+
+@virtual_time
+async def test_the_caller_cuts_off_a_response_between_its_call_and_its_words() -> None:
+    replies = [call_function("roll", sides=4), "Four, and so on and so on.", "Yes?"]
+    async with Talk(replies=replies, tools=[roll]) as talk:
+        talk.say("roll")
+        talk.respond()
+        while not talk.client.all("response.mcp_call.completed"):
+            await elapse(0.01)
+        talk.hear(0.2, "wait", 1.5)
+        await talk.done(2)
+        first, second = (each["response"] for each in talk.client.all("response.done"))
+        assert (first["status"], first["status_details"]["reason"]) == ("cancelled", "turn_detected")
+        assert second["status"] == "completed"
+        await elapse(3)
+        assert len(talk.client.all("response.done")) == 2
+        outputs = [item for item in talk.llm.requests[-1].context if isinstance(item, FunctionCallOutput)]
+        assert [output.output for output in outputs] == ["rolled 4"]
 
 
 @virtual_time
 async def test_a_function_that_fails_tells_the_model() -> None:
     async with Talk(replies=[call_function("broken"), "Sorry."], tools=[broken], session=TEXT) as talk:
-        await talk.answer("go")
-        await talk.done(2)
-        call = talk.client.all("response.done")[0]["response"]["output"][0]
+        done = await talk.answer("go")
+        call = done["output"][0]
         assert call["error"]["message"] == "the die is lost"
         output = talk.llm.requests[-1].context.items[-1]
         assert isinstance(output, FunctionCallOutput)
@@ -349,10 +405,10 @@ async def test_endless_rounds_end() -> None:
         lambda request: "Enough." if request.tool_choice == "none" else call_function("roll", sides=2)
     )
     async with Talk(model_of(llm=llm), tools=[roll], session={**TEXT, "tool_choice": "required"}) as talk:
-        await talk.answer("go")
-        await talk.done(8)
+        done = await talk.answer("go")
         await elapse(5)
-        assert len(talk.client.all("response.done")) == 8
+        assert [item["type"] for item in done["output"]] == [*["mcp_call"] * 7, "message"]
+        assert len(talk.client.all("response.done")) == 1
         assert [request.tool_choice for request in llm.requests] == ["required", *["auto"] * 6, "none"]
 
 

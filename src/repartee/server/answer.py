@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from repartee.chat import FunctionCall, FunctionCallOutput, Item
+from repartee.models import Usage
 from repartee.models.events import ResponseDone
 from repartee.protocol.events import ServerEvent
 from repartee.protocol.response_writer import ResponseWriter
@@ -60,16 +62,17 @@ class Answer:
         "_play",
         "_tell",
         "calls",
+        "calls_now",
         "client_calls",
         "done",
-        "first_output",
         "inner_id",
         "input_tokens",
         "last_s",
         "limit",
         "rounds",
         "running",
-        "server_calls",
+        "speaks",
+        "spent",
         "speed",
         "spoken",
         "writer",
@@ -97,19 +100,31 @@ class Answer:
         """Messages, by item."""
         self.calls: dict[str, str] = {}
         """Calls that are open: item → arguments so far."""
+        self.calls_now = 0
+        """Calls since the model was asked last."""
         self.client_calls = 0
-        self.server_calls = 0
         self.running = 0
         """Calls that run on the server."""
-        self.rounds = 0
-        """How many responses in a row the server has begun by itself, this one included."""
+        self.rounds = 1
+        """How often the model has been asked: more than once where functions have run on the server."""
         self.speed = 1.0
         """Of its audio."""
         self.done: ResponseDone | None = None
         """The model's end of it, while calls still run."""
+        self.spent = Usage()
+        """What the model says that it cost, but for what it was asked last."""
         self.input_tokens = (0, 0)
-        self.first_output = False
-        """Whether the client has been told anything of it."""
+        """Counted: text and audio that the model was given, over all rounds."""
+        self.speaks = False
+        """Whether words or audio have come since the model was asked last."""
+
+    def next_round(self) -> None:
+        """The model is asked again, with the results of the functions that have run on the server."""
+        self.spent = self.given_usage
+        self.rounds += 1
+        self.calls_now = 0
+        self.inner_id = self.done = None
+        self.speaks = False
 
     # -- messages ----------------------------------------------------------------------------------------------
 
@@ -126,7 +141,7 @@ class Answer:
         spoken = self.message(item_id)
         if not delta or spoken.ended:
             return
-        self.first_output = True
+        self.speaks = True
         spoken.text.append(delta)
         writer = self.writer
         self._tell(
@@ -142,9 +157,9 @@ class Answer:
         spoken = self.spoken.get(item_id) or self.message(item_id)
         if spoken.ended:
             return
+        self.speaks = True
         audio = spoken.audio
         if audio is None:
-            self.first_output = True
             audio = spoken.audio = self._make_audio(frame.sample_rate)
         wire, pcm = audio.push(frame)
         self._give(item_id, wire, pcm)
@@ -170,14 +185,13 @@ class Answer:
     def call(self, item_id: str, call_id: str, name: str, delta: str, server_label: str | None) -> None:
         """More of a call's arguments; ``server_label``: it runs on the server."""
         writer = self.writer
-        self.first_output = True
         if item_id not in self.calls:
             self.calls[item_id] = ""
+            self.calls_now += 1
             if server_label is None:
                 self.client_calls += 1
                 self._tell(writer.begin_call(name, call_id=call_id, item_id=item_id))
             else:
-                self.server_calls += 1
                 self._tell(writer.begin_mcp_call(name, server_label, item_id=item_id))
         if delta:
             self.calls[item_id] += delta
@@ -186,7 +200,26 @@ class Answer:
             else:
                 self._tell(writer.mcp_arguments(delta, item_id=item_id))
 
+    def made_in(self, items: Iterable[Item]) -> list[Item]:
+        """Which of these came of this response: its messages, calls, and the calls' results."""
+        found: list[Item] = []
+        call_ids: set[str] = set()
+        for item in items:
+            if item.id in self.calls and isinstance(item, FunctionCall):
+                call_ids.add(item.call_id)
+                found.append(item)
+            elif item.id in self.spoken or (
+                isinstance(item, FunctionCallOutput) and item.call_id in call_ids
+            ):
+                found.append(item)
+        return found
+
     # -- what it cost ------------------------------------------------------------------------------------------
+
+    @property
+    def given_usage(self) -> Usage:
+        """What the model says that it cost; zeros where it says nothing, or has not come to an end."""
+        return self.spent + self.done.usage if self.done is not None else Usage()
 
     @property
     def output_tokens(self) -> tuple[int, int]:

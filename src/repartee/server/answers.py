@@ -4,13 +4,16 @@ Theory of operation. The protocol decides that a response begins and, where the 
 off, that it ends; then the model is asked, or told to stop. The model's events are given out by the response's
 `Answer`. Whatever comes of a response after its end finds it gone.
 
-Out of these the server begins responses of its own: the one that carries on when functions have run on the server.
+A response whose functions run on the server carries on in itself when they have run: the model is asked again, with
+their results, and what it says then are further items of the same response. So who waits for ``response.done`` has
+the words too, as with MCP servers.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from repartee.chat import FunctionCall, FunctionCallOutput, Message, ToolChoice
@@ -28,7 +31,6 @@ from repartee.protocol.items import McpError
 from repartee.protocol.model import given
 from repartee.protocol.response_writer import ResponseWriter
 from repartee.protocol.sessions import output_of
-from repartee.protocol.tables import InputState
 from repartee.server.answer import Answer
 from repartee.server.held_drafts import HeldDrafts
 from repartee.server.inner_conversation import InnerConversation
@@ -48,7 +50,7 @@ __all__ = ["Answers", "AnswersOwner", "OutputSink"]
 SERVER_LABEL: Final = "repartee"
 """What the server's own functions are told under, as of an MCP server."""
 ROUNDS_MAX: Final = 8
-"""Responses in a row that the server begins by itself; the last may call no function."""
+"""How often the model is asked for one response; the last time it may call no function."""
 _INCOMPLETE: Final = ("max_output_tokens", "content_filter")
 
 
@@ -151,18 +153,10 @@ class Answers:
         if draft is not None:
             self._drop_draft(draft)
 
-    def _begin(
-        self,
-        writer: ResponseWriter,
-        *,
-        draft: str | None = None,
-        hint: str = "",
-        follow_up: ToolChoice | None = None,
-        rounds: int = 1,
-    ) -> None:
+    def _begin(self, writer: ResponseWriter, *, draft: str | None = None, hint: str = "") -> None:
         owner = self._owner
         session = owner.connection.session
-        asked = asked_of(writer, session, owner.served, owner.conversation, follow_up=follow_up, hint=hint)
+        asked = asked_of(writer, session, owner.served, owner.conversation, hint=hint)
         answer = Answer(
             writer,
             make_audio=self._audio_maker(session),
@@ -170,7 +164,6 @@ class Answers:
             limit=asked.limit,
             play=self._player(writer),
         )
-        answer.rounds = rounds
         answer.speed = speed_of(session)
         answer.last_s = owner.clock.now()
         self._live[writer.id] = answer
@@ -183,15 +176,19 @@ class Answers:
             self._end(answer, "failed", error=refusal)
             return
         if draft is None or not self._release(draft, answer, asked):
-            self._requested[writer.id] = (answer, asked)
-            owner.conversation.in_turn(lambda: self._ask(writer, asked))
+            self._request(answer, asked)
         self._watch()
+
+    def _request(self, answer: Answer, asked: Asked) -> None:
+        self._requested[asked.options.request_id] = (answer, asked)
+        self._owner.conversation.in_turn(lambda: self._ask(answer.writer, asked))
 
     def _ask(self, writer: ResponseWriter, asked: Asked) -> None:
         if not writer.finished:
             self._owner.inner.create_response(asked.options)
         else:
-            self._requested.pop(writer.id, None)  # cancelled while it waited for the caller's words
+            # It was cancelled while it waited for the caller's words.
+            self._requested.pop(asked.options.request_id, None)
 
     def _audio_maker(self, session: Any) -> Callable[[int], ItemAudio]:
         format, speed, played = output_of(session).format, speed_of(session), self._owner.output is not None
@@ -235,7 +232,11 @@ class Answers:
             conversation.leave_out(gone)
             items = conversation.items.items
         costs = [item_tokens(item) for item in items]
-        answer.input_tokens = (fixed + sum(text for text, _ in costs), sum(audio for _, audio in costs))
+        text_tokens_before, audio_tokens_before = answer.input_tokens
+        answer.input_tokens = (
+            text_tokens_before + fixed + sum(text for text, _ in costs),
+            audio_tokens_before + sum(audio for _, audio in costs),
+        )
         return None
 
     # -- drafts ------------------------------------------------------------------------------------------------
@@ -305,21 +306,21 @@ class Answers:
                 self._owner.conversation.plays_at(event.item.id, answer.speed)
 
     def _words(self, answer: Answer, asked: Asked, event: model_events.TranscriptDelta) -> None:
-        first = not answer.first_output
+        first = not answer.speaks
         start_ms = None if event.start_ms is None else event.start_ms / answer.speed
         self._owner.observing.words(event.item_id, event.delta, start_ms)
         answer.words(event.item_id, event.delta)
         self._gave(answer, first)
 
     def _sound(self, answer: Answer, asked: Asked, event: model_events.AudioDelta) -> None:
-        first = not answer.first_output
+        first = not answer.speaks
         answer.sound(event.item_id, event.audio)
         if self._owner.observing.wanted:
             self._owner.observing.sound(event.item_id, event.audio.duration_s * 1000.0 / answer.speed)
         self._gave(answer, first)
 
     def _gave(self, answer: Answer, first: bool) -> None:
-        if first and answer.first_output and answer.writer.in_conversation:
+        if first and answer.speaks and answer.writer.in_conversation:
             self._owner.observing.agent("speaking")
         if answer.limit is not None and sum(answer.output_tokens) > answer.limit:
             self._end(answer, "incomplete", reason="max_output_tokens")
@@ -327,8 +328,13 @@ class Answers:
     def _label(self, asked: Asked, name: str) -> str | None:
         return SERVER_LABEL if name in self._tools and name not in asked.client_tools else None
 
+    @staticmethod
+    def _too_many(answer: Answer, asked: Asked, item_id: str) -> bool:
+        """Whether a call is one more than the client wants at once."""
+        return not asked.parallel and answer.calls_now > 0 and item_id not in answer.calls
+
     def _arguments(self, answer: Answer, asked: Asked, event: model_events.CallArgumentsDelta) -> None:
-        if not asked.parallel and answer.calls and event.item_id not in answer.calls:
+        if self._too_many(answer, asked, event.item_id):
             return
         call_id = self._owner.conversation.wire_call_id(event.call_id)
         answer.call(event.item_id, call_id, event.name, event.delta, self._label(asked, event.name))
@@ -337,7 +343,7 @@ class Answers:
         item = event.item
         if isinstance(item, Message):
             answer.end_message(item.id)
-        elif not asked.parallel and answer.calls and item.id not in answer.calls:
+        elif self._too_many(answer, asked, item.id):
             self._owner.conversation.leave_out([item])
         else:
             self._call_done(answer, item, self._label(asked, item.name))
@@ -391,8 +397,10 @@ class Answers:
             case "completed":
                 for item_id in list(answer.spoken):
                     answer.end_message(item_id)
-                if limit is not None and done.usage.output_tokens >= limit > 0:
+                if limit is not None and answer.given_usage.output_tokens >= limit > 0:
                     self._end(answer, "incomplete", reason="max_output_tokens")
+                elif self._is_owed_words(answer):
+                    self._carry_on(answer)
                 else:
                     self._end(answer, "completed")
             case "incomplete":
@@ -415,16 +423,39 @@ class Answers:
         """End a response, as the model or the server wants it."""
         usage = self.usage_of(answer.writer.id)
         self._owner.say(answer.writer.finish(status, reason=reason, error=error, usage=usage))
-        if status == "completed":
-            self._carry_on(answer)
+
+    def _is_owed_words(self, answer: Answer) -> bool:
+        """Whether all that the model asked for has run on the server, so that it goes on."""
+        return bool(answer.calls_now) and not answer.client_calls and not self._closed
+
+    def _carry_on(self, answer: Answer) -> None:
+        """Functions have run on the server: ask the model again, for further items of the same response."""
+        owner = self._owner
+        answer.next_round()
+        answer.last_s = owner.clock.now()
+        owner.observing.agent("thinking")
+        session = owner.connection.session
+        choice: ToolChoice = "auto" if answer.rounds < ROUNDS_MAX else "none"
+        asked = asked_of(answer.writer, session, owner.served, owner.conversation, follow_up=choice)
+        options = replace(asked.options, request_id=f"{answer.writer.id}.{answer.rounds}")
+        if (
+            options.input is not None
+        ):  # it doesn't see the conversation, in which the calls and their results are
+            options = replace(options, input=(*options.input, *answer.made_in(owner.conversation.items)))
+        asked = replace(asked, options=options)
+        if (refusal := self._refusal(answer, asked, session)) is not None:
+            self._end(answer, "failed", error=refusal)
+        else:
+            self._request(answer, asked)
 
     def usage_of(self, response_id: str) -> wire.Usage | None:
         """What a response that is not over yet has cost so far; ``None``: there is none of that id."""
         answer = self._live.get(response_id)
         if answer is None:
             return None
-        given_usage = answer.done.usage if answer.done is not None else model_events.ResponseDone("").usage
-        return wire_usage(given_usage, counted_input=answer.input_tokens, counted_output=answer.output_tokens)
+        return wire_usage(
+            answer.given_usage, counted_input=answer.input_tokens, counted_output=answer.output_tokens
+        )
 
     def over(self, response: wire.Response) -> None:
         """A response is over (its ``response.done`` was sent): make an end of it everywhere else."""
@@ -450,22 +481,6 @@ class Answers:
         elif owner.output is None or not audio_s:
             owner.observing.agent_until(now + audio_s)
         owner.output_ends(now + audio_s)
-
-    def _carry_on(self, answer: Answer) -> None:
-        """Functions have run on the server: let the model go on, unless the client or the caller comes first."""
-        flow = self._owner.connection.flow
-        if (
-            not answer.server_calls
-            or answer.client_calls
-            or flow.active is not None
-            or flow.input_state is InputState.SPEAKING
-            or self._closed
-        ):
-            return
-        rounds = answer.rounds + 1
-        writer, made = self._owner.connection.server.respond()
-        self._owner.say(made)
-        self._begin(writer, follow_up="auto" if rounds < ROUNDS_MAX else "none", rounds=rounds)
 
     # -- deadlines ---------------------------------------------------------------------------------------------
 
