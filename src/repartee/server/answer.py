@@ -72,8 +72,8 @@ class Answer:
         "rounds",
         "running",
         "speaks",
-        "spent",
         "speed",
+        "spent",
         "spoken",
         "writer",
     )
