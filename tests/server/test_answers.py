@@ -400,6 +400,18 @@ async def test_a_cut_off_call_still_has_its_result_in_the_models_memory() -> Non
 
 
 @virtual_time
+async def test_a_function_that_was_not_offered_does_not_run() -> None:
+    async with Talk(
+        replies=lambda request: call_function("roll", sides=6), tools=[roll], session=TEXT
+    ) as talk:
+        for response in ({"conversation": "none"}, {"tools": []}):
+            done = await talk.answer("roll", **response)
+            assert [item["type"] for item in done["output"]] == ["function_call"]
+        await elapse(1)
+        assert len(talk.client.all("response.created")) == 2
+
+
+@virtual_time
 async def test_endless_rounds_end() -> None:
     llm = ScriptedLLM(
         lambda request: "Enough." if request.tool_choice == "none" else call_function("roll", sides=2)

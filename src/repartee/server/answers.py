@@ -326,7 +326,7 @@ class Answers:
             self._end(answer, "incomplete", reason="max_output_tokens")
 
     def _label(self, asked: Asked, name: str) -> str | None:
-        return SERVER_LABEL if name in self._tools and name not in asked.client_tools else None
+        return SERVER_LABEL if name in asked.server_tools else None
 
     @staticmethod
     def _too_many(answer: Answer, asked: Asked, item_id: str) -> bool:

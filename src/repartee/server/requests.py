@@ -66,8 +66,8 @@ class Asked:
     """One response, as it is asked of the model."""
 
     options: ResponseOptions
-    client_tools: frozenset[str]
-    """Names of the functions that run at the client."""
+    server_tools: frozenset[str]
+    """Names of the functions that it is offered and that run here."""
     limit: int | None
     """The most output tokens."""
     parallel: bool
@@ -122,4 +122,6 @@ def asked_of(
         metadata=given(params.metadata, {}) or {},
         follow_up=follow_up is not None,
     )
-    return Asked(options, frozenset(tool.name for tool in declared), limit, parallel is not False)
+    offered = offered_tools(declared, served) if tools is None else tools
+    here = frozenset(tool.name for tool in offered) - {tool.name for tool in declared}
+    return Asked(options, here, limit, parallel is not False)
