@@ -26,6 +26,7 @@ class FakeSession:
     """Says ``session.created``, and echoes each frame as ``fake.echo``; some frames have it do other things."""
 
     made: ClassVar[list[FakeSession]] = []
+    start_error: ClassVar[Exception | None] = None
     start_delay: ClassVar[asyncio.Event | None] = None
 
     def __init__(
@@ -53,6 +54,8 @@ class FakeSession:
             listener.send(json.dumps(raw).encode(), audio=audio)
 
     async def start(self) -> None:
+        if FakeSession.start_error is not None:
+            raise FakeSession.start_error
         if FakeSession.start_delay is not None:
             await FakeSession.start_delay.wait()
         self.say({"type": "session.created", "session": to_raw(self.config)})
@@ -124,7 +127,7 @@ async def closing(socket: Any) -> tuple[list[dict[str, Any]], int, str]:
 def make_app(api_keys: tuple[str, ...] = (), **options: Any) -> Starlette:
     """An application with fake sessions."""
     FakeSession.made = []
-    FakeSession.start_delay = None
+    FakeSession.start_delay = FakeSession.start_error = None
     served = Served.of(ScriptedRealtimeModel([]), name="fake")
     return app(
         served,

@@ -215,6 +215,15 @@ async def test_a_model_that_is_not_ready_in_time() -> None:
         assert (events[-1]["error"]["code"], code) == ("handshake_timeout", 1013)
 
 
+@over_sockets
+async def test_a_session_that_can_not_be_started(caplog: pytest.LogCaptureFixture) -> None:
+    application = make_app()
+    FakeSession.start_error = ValueError("a fault of ours")
+    async with serving(application) as server, open_socket(server) as socket:
+        assert (await closing(socket))[1] == 1011
+    assert "a fault of ours" in caplog.text
+
+
 @BOTH
 @over_sockets
 async def test_a_fault_of_ours_ends_only_that_session(

@@ -44,6 +44,7 @@ log = logging.getLogger("repartee.server")
 SUBPROTOCOL: Final = "realtime"
 BETA_PROTOCOL: Final = "openai-beta.realtime-v1"
 QUERY_BYTES_MAX: Final = 4096
+FAILED: Final = (1011, "The server failed.")
 
 
 class WireListener:
@@ -184,7 +185,7 @@ class WebSocketEndpoint:
             dialect = BetaDialect(transcription=wanted.kind == "transcription") if wanted.beta else None
             running.session.attach(listener, dialect=dialect)
             starting = asyncio.get_running_loop().create_task(
-                self._start(running), name=f"{running.session.id}.start"
+                self._start(running, wire), name=f"{running.session.id}.start"
             )
             try:
                 await wire.run(self._reader(running, wire, listener))
@@ -197,13 +198,16 @@ class WebSocketEndpoint:
             lasted_s = asyncio.get_running_loop().time() - began_at
             log.info("session %s: over after %.1f s", running.session.id, lasted_s)
 
-    async def _start(self, running: RunningSession) -> None:
+    async def _start(self, running: RunningSession, wire: Wire) -> None:
         handshake_s = self._service.options.handshake_s
         try:
             async with asyncio.timeout(handshake_s):
                 await running.session.start()
         except TimeoutError:
             running.session.end(filled(HANDSHAKE_TIMEOUT, handshake_s=handshake_s))
+        except Exception:
+            log.exception("session %s: could not be started", running.session.id)
+            wire.close(*FAILED)
 
     async def _attach(
         self, wire: Wire, subprotocol: str | None, query: dict[str, str], identity: Identity
@@ -266,7 +270,7 @@ class _Reader:
         except Exception:
             self._over = True
             log.exception("session %s: a frame could not be handled", running.session.id)
-            self._wire.close(1011, "The server failed.")
+            self._wire.close(*FAILED)
 
 
 def _tell(wire: Wire, fault: Fault) -> None:
