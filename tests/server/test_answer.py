@@ -45,7 +45,7 @@ def test_words_and_sound_begin_the_message_and_count() -> None:
     kit = Kit(speed=1.5)
     answer = kit.answer
     answer.words("item_1", "Hello ")
-    assert answer.first_output
+    assert answer.speaks
     answer.sound("item_1", frame(300))
     answer.words("item_1", "there.")
     answer.end_message("item_1")
@@ -74,7 +74,7 @@ def test_calls_here_and_at_the_client() -> None:
     answer.call("item_1", "call_1", "weather", ": 1}", None)
     answer.call("item_2", "call_2", "roll", "", "here")
     answer.call("item_2", "call_2", "roll", "{}", "here")
-    assert (answer.client_calls, answer.server_calls) == (1, 1)
+    assert (answer.client_calls, answer.calls_now) == (1, 2)
     assert [each.delta for each in kit.all(ev.ResponseFunctionCallArgumentsDelta)] == ['{"a"', ": 1}"]
     assert [each.delta for each in kit.all(ev.ResponseMcpCallArgumentsDelta)] == ["{}"]
     assert answer.calls == {"item_1": '{"a": 1}', "item_2": "{}"}
