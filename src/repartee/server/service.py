@@ -92,9 +92,9 @@ class Service:
         return self._starting
 
     async def _prewarm(self) -> None:
-        # The packages of WebRTC take about a second to import, for which the first call would hold up all sessions.
-        webrtc = asyncio.to_thread(_import_webrtc)
-        await asyncio.gather(webrtc, *(served.prewarm() for served in self.served))
+        # These take up to a second to import, for which the first session, or call, would hold up all others.
+        imports = asyncio.to_thread(_import_late)
+        await asyncio.gather(imports, *(served.prewarm() for served in self.served))
 
     def _started(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -181,7 +181,8 @@ class Service:
         return kind == "translation" and not self.translates(served)
 
 
-def _import_webrtc() -> None:
+def _import_late() -> None:
+    importlib.import_module("repartee.server.listening")
     with contextlib.suppress(MissingDependencyError):  # calls are then answered with what to install
         importlib.import_module("repartee.server.webrtc")
 
