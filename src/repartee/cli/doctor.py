@@ -43,6 +43,8 @@ _PACKAGES = (
     ("sherpa", ("sherpa-onnx",), False),
     ("piper", ("piper-tts",), False),
     ("kokoro", ("kokoro-onnx",), False),
+    ("server", ("starlette", "uvicorn", "httptools", "picows", "python-multipart"), False),
+    ("webrtc", ("aiortc",), False),
 )
 _STYLES: dict[Status, str] = {"ok": "green", "missing": "yellow", "failed": "bold red"}
 
