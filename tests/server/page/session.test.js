@@ -1,7 +1,7 @@
 import { endpoint, socketUrl } from "../js/link/address.js";
 import { Backoff } from "../js/link/backoff.js";
 import { FAILURES, judgeClose, judgeStatus } from "../js/link/failure.js";
-import { EventLog, grouped, summary } from "../js/model/event-log.js";
+import { EventLog, summary } from "../js/model/event-log.js";
 import { defaults, GROUPS, sessionOf, settingsOf } from "../js/model/settings.js";
 import { EXAMPLE, run, toolsOf } from "../js/tools.js";
 import { Tuning } from "../js/tuning.js";
@@ -105,18 +105,19 @@ test("tools of one's own have their results, and a wrong one its reason", () => 
   }
 });
 
-test("the log finds, groups and hides", () => {
+test("the log finds, joins and hides", () => {
   const log = new EventLog();
   log.add(true, { type: "input_audio_buffer.append", audio: "AAAA" }, 1);
   log.add(true, { type: "input_audio_buffer.append", audio: "AAAA" }, 2);
   log.add(false, { type: "error", error: { message: "No such Voice" } }, 3);
   equal(log.find({ query: "voice" }).map(({ type }) => type), ["error"]);
-  equal(log.find({ direction: "sent" }).length, 2);
+  equal(log.find({ direction: "sent" }).map(({ times, until }) => [times, until]), [[2, 2]]);
   equal(log.find({ audio: false }).length, 1);
-  equal(grouped(log.entries).map((group) => group.length), [2, 1]);
-  equal(summary(log.entries[2].event), "No such Voice");
+  equal([log.count, log.entries.length], [3, 2]);
+  equal(summary(log.entries[1].event), "No such Voice");
   const lines = log.toJsonLines().trim().split("\n").map(JSON.parse);
-  equal(lines[0], { at_ms: 1, sent: true, event: { type: "input_audio_buffer.append", audio: "(3 bytes of audio)" } });
+  const event = { type: "input_audio_buffer.append", audio: "(3 bytes of audio)" };
+  equal(lines[0], { at_ms: 1, times: 2, until_ms: 2, sent: true, event });
 });
 
 test("the log is bounded, and says what it dropped", () => {

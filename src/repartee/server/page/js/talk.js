@@ -19,6 +19,8 @@ import { Timeline } from "./model/timeline.js";
 import { Turns } from "./model/turns.js";
 import { Tuning } from "./tuning.js";
 
+const STEADY_MS = 10000; // a session that lasted so long: the next attempts begin early again
+
 /**
  * @typedef {"idle"|"connecting"|"live"|"reconnecting"} Phase
  * @typedef {{kind: string, detail: string}|null} Trouble
@@ -65,6 +67,7 @@ export class Talk extends EventTarget {
    */
   async start({ voice }) {
     if (this.phase !== "idle") return;
+    this.backoff.reset();
     this.voice = voice;
     if (this.trouble?.kind === "lost") this.replay = this.conversation.replay();
     else if (!this.replay) this.conversation.startAnew();
@@ -165,6 +168,7 @@ export class Talk extends EventTarget {
 
   async #closed(close) {
     const opened = close.opened && this.phase !== "connecting";
+    if (this.phase === "live" && this.now() - this.begunAt > STEADY_MS) this.backoff.reset();
     let { kind, again } = judgeClose({ ...close, opened, error: this.lastError?.code });
     this.chronicle.reset(this.now());
     this.tuning.end();
@@ -300,7 +304,7 @@ export class Talk extends EventTarget {
 
   /** The session is there. */
   begun() {
-    this.backoff.reset();
+    this.begunAt = this.now();
     this.tuning.begin();
     for (const item of this.replay ?? []) this.send({ type: "conversation.item.create", item });
     if (this.phase === "reconnecting") {

@@ -1,9 +1,19 @@
-/** Every event, both ways. Pure. Audio is kept as its length only: an hour of base64 would fill the memory. */
+/**
+ * Every event, both ways. Pure. Audio is kept as its length only, and such events in a row as one entry: else an hour of
+ * base64 would fill the memory, and three minutes of microphone the log.
+ */
 
 const KEPT_MAX = 6000; // events; the oldest go, and are counted
 
 /**
- * @typedef {{number: number, at: number, sent: boolean, type: string, event: any}} Logged
+ * @typedef {object} Logged
+ * @property {number} number of the first, from 1
+ * @property {number} at page time of the first
+ * @property {number} until of the last
+ * @property {number} times how many
+ * @property {boolean} sent
+ * @property {string} type
+ * @property {any} event the first
  */
 
 export class EventLog {
@@ -17,7 +27,14 @@ export class EventLog {
   /** @param {boolean} sent @param {any} event @param {number} at page time */
   add(sent, event, at) {
     this.count += 1;
-    this.entries.push({ number: this.count, at, sent, type: String(event.type), event: withoutAudio(event) });
+    const last = this.entries.at(-1);
+    if (AUDIO_TYPES.has(event.type) && last?.type === event.type) {
+      last.times += 1;
+      last.until = at;
+      return;
+    }
+    const type = String(event.type);
+    this.entries.push({ number: this.count, at, until: at, times: 1, sent, type, event: withoutAudio(event) });
     if (this.entries.length > KEPT_MAX) {
       this.entries.splice(0, KEPT_MAX / 10);
       this.dropped += KEPT_MAX / 10;
@@ -44,26 +61,18 @@ export class EventLog {
     });
   }
 
-  /** @returns {string} a line each: `{"at_ms", "sent", "event"}` */
+  /** @returns {string} a line each: `{"at_ms", "sent", "event"}`; audio in a row also has `times` and `until_ms` */
   toJsonLines() {
-    const line = ({ at, sent, event }) => JSON.stringify({ at_ms: Math.round(at), sent, event });
+    const line = ({ at, until, times, sent, event }) => {
+      const row = times > 1 ? { times, until_ms: Math.round(until) } : {};
+      return JSON.stringify({ at_ms: Math.round(at), ...row, sent, event });
+    };
     return this.entries.map(line).join("\n") + "\n";
   }
 }
 
 /** Those that come many times a second. */
 export const AUDIO_TYPES = new Set(["input_audio_buffer.append", "response.output_audio.delta"]);
-
-/** Events of one type in a row, together. @param {Logged[]} entries @returns {Logged[][]} */
-export function grouped(entries) {
-  const groups = [];
-  for (const entry of entries) {
-    const last = groups.at(-1);
-    if (last && AUDIO_TYPES.has(entry.type) && last[0].type === entry.type) last.push(entry);
-    else groups.push([entry]);
-  }
-  return groups;
-}
 
 /** What an event says, in a few words. @param {any} event */
 export function summary(event) {

@@ -5,6 +5,7 @@ import { byId, duration, h, once } from "./dom.js";
 
 const WHO = { user: "You", agent: "Agent", tool: "Tool" };
 const NEAR_END_PX = 80;
+const RECENT = 20; // entries that may still change with each word that is heard
 
 export class ConversationView {
   /** @param {import("../talk.js").Talk} talk */
@@ -33,10 +34,15 @@ export class ConversationView {
 
   #draw() {
     const { entries } = this.talk.conversation;
-    const ids = new Set();
-    let before = null;
-    for (const entry of entries) {
-      ids.add(entry.id);
+    const { turns } = this.talk;
+    // What was said long ago changes only when something is added, removed or measured.
+    const all = entries.length !== this.count || turns.version !== this.measured;
+    this.count = entries.length;
+    this.measured = turns.version;
+    const ids = new Set(entries.map(({ id }) => id));
+    const recent = all ? entries : entries.slice(-RECENT);
+    let before = this.shown.get(entries.at(-recent.length - 1)?.id) ?? null;
+    for (const entry of recent) {
       const element = this.shown.get(entry.id) ?? this.#make(entry);
       const place = before ? before.nextSibling : this.list.firstChild;
       if (element !== place) this.list.insertBefore(element, place);

@@ -1,6 +1,6 @@
 /** The event log: search, filter, pause, look inside, download. */
 
-import { grouped, summary } from "../model/event-log.js";
+import { summary } from "../model/event-log.js";
 import { byId, h } from "./dom.js";
 
 const SHOWN_MAX = 400; // rows; older ones are found by searching, or in the download
@@ -40,18 +40,17 @@ export class EventsView {
       direction: byId("event-direction").value,
       audio: byId("event-audio").checked,
     });
-    const groups = grouped(found).slice(-SHOWN_MAX);
+    const shown = found.slice(-SHOWN_MAX);
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60;
     const kept = new Map([...this.list.children].map((row) => [row.firstChild.key, row]));
-    this.list.replaceChildren(...groups.map((group) => this.#row(group, kept)));
+    this.list.replaceChildren(...shown.map((entry) => this.#row(entry, kept)));
     if (atEnd) this.list.scrollTop = this.list.scrollHeight;
-    byId("events-empty").hidden = groups.length > 0;
+    byId("events-empty").hidden = shown.length > 0;
     byId("events-empty").textContent = log.entries.length ? "Nothing matches." : "No event yet.";
   }
 
-  #row(group, kept) {
-    const [{ number, at, sent, type, event }] = group;
-    const key = `${number}/${group.length}`;
+  #row({ number, at, times, sent, type, event }, kept) {
+    const key = `${number}/${times}`;
     const old = kept.get(key);
     if (old) return old;
     const details = h(
@@ -63,7 +62,7 @@ export class EventsView {
         h("time", { text: (at / 1000).toFixed(2) }),
         h("span", { class: "way", text: sent ? "↑" : "↓", "aria-label": sent ? "sent" : "received", role: "img" }),
         h("span", { class: "what" }, h("span", { class: "type", text: type }), h("span", { class: "gist", text: String(summary(event)) })),
-        h("span", { class: "times", text: group.length > 1 ? `×${group.length}` : "" }),
+        h("span", { class: "times", text: times > 1 ? `×${times}` : "" }),
       ),
     );
     details.key = key;
