@@ -5,44 +5,38 @@ They are the judges here: what they can't parse, they report or raise.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import wraps
 from typing import Any
 
 import pytest
-from agents import function_tool, set_tracing_disabled
-from agents.realtime import RealtimeAgent, RealtimePlaybackTracker, RealtimeRunner, RealtimeSession
+from agents import function_tool
+from agents.realtime import RealtimeAgent, RealtimePlaybackTracker, RealtimeRunner
 from openai import AsyncOpenAI
 from websockets.exceptions import ConnectionClosed
 
 from repartee.protocol.events import ConversationItemTruncate, ResponseDone
 from repartee.testing import ScriptedRealtimeServer, ServerManner, call_function
-from repartee.testing.realtime_voice import speak
 from repartee.testing.speech import decode
+from tests.integration.official_clients import (
+    AgentsTalk,
+    audio_of,
+    deltas,
+    nothing_reported,
+    on_a_socket,
+    say_to,
+    spoken,
+    transcripts,
+    types_of,
+    until,
+    write_to,
+)
 
 MODEL = "gpt-realtime"
 SLOW = ServerManner(chunk_s=0.04)
 """So that a reply lasts long enough to be interrupted."""
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen."
-
-
-def on_a_socket(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run in real time, and not for long."""
-
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 30))
-
-    return run
-
-
-def spoken(text: str, *, silence_ms: int = 700) -> list[bytes]:
-    """A caller's audio, as a microphone gives it: pieces of 100 ms."""
-    return [chunk.audio for chunk in speak(text)] + [bytes(48 * 100)] * (silence_ms // 100)
 
 
 # ------------------------------------------------------------------------------------------------------------ openai
@@ -61,40 +55,6 @@ async def official(server: ScriptedRealtimeServer, *, key: str = "any", **sessio
             await connection.session.update(session=update)
             assert (await connection.recv()).type == "session.updated"
         yield connection
-
-
-async def until(connection: Any, *types: str) -> list[Any]:
-    """Events up to the first of these types."""
-    events = []
-    async for event in connection:
-        events.append(event)
-        assert type(event).__name__ != "BaseModel", f"the client has no type for {event}"
-        if event.type in types:
-            return events
-    raise AssertionError(f"the connection ended before {types}: {[event.type for event in events]}")
-
-
-def deltas(events: list[Any], event_type: str) -> list[str]:
-    return [event.delta for event in events if event.type == event_type]
-
-
-def types_of(events: list[Any]) -> list[str]:
-    return [event.type for event in events]
-
-
-def audio_of(events: list[Any]) -> bytes:
-    return b"".join(base64.b64decode(delta) for delta in deltas(events, "response.output_audio.delta"))
-
-
-async def say_to(connection: Any, audio: list[bytes]) -> None:
-    for piece in audio:
-        await connection.input_audio_buffer.append(audio=base64.b64encode(piece).decode())
-
-
-async def write_to(connection: Any, text: str) -> None:
-    await connection.conversation.item.create(
-        item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
-    )
 
 
 @on_a_socket
@@ -295,71 +255,23 @@ async def test_openai_wrong_key() -> None:
 # ----------------------------------------------------------------------------------------------------- openai-agents
 
 
-class Talk:
-    """A session of the agents package, and what it told."""
-
-    def __init__(self, session: RealtimeSession) -> None:
-        self.session = session
-        self.events: list[Any] = []
-
-    async def until(self, kind: str) -> Any:
-        """The next event of a type."""
-        async for event in self.session:
-            self.events.append(event)
-            assert event.type != "error", event
-            if event.type == kind:
-                return event
-        raise AssertionError(f"the session ended before {kind}")
-
-    async def until_raw(self, kind: str) -> Any:
-        """The next event of the model layer's of a type."""
-        while True:
-            event = await self.until("raw_model_event")
-            if event.data.type == kind:
-                return event.data
-
-    async def until_said(self, words: str, role: str = "assistant") -> None:
-        """Until the history ends in these words."""
-        while words not in transcripts(self.session, role):
-            await self.until("history_updated")
-
-    @property
-    def audio(self) -> bytes:
-        return b"".join(event.audio.data for event in self.events if event.type == "audio")
-
-
-def transcripts(session: RealtimeSession, role: str) -> list[str]:
-    """What somebody said, item by item, as the package's history has it."""
-    history: list[Any] = list(session._history)
-    return [
-        " ".join(
-            getattr(part, "transcript", None) or getattr(part, "text", None) or "" for part in item.content
-        )
-        for item in history
-        if getattr(item, "role", None) == role
-    ]
-
-
 @pytest.fixture
 def _reported(caplog: pytest.LogCaptureFixture) -> Any:
-    """The package logs what it can't validate; nothing may be there."""
-    set_tracing_disabled(True)
-    with caplog.at_level(logging.WARNING, "openai.agents"):
+    with nothing_reported(caplog):
         yield
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @asynccontextmanager
 async def agents_talk(
     server: ScriptedRealtimeServer, agent: RealtimeAgent[Any] | None = None, **config: Any
-) -> AsyncIterator[Talk]:
+) -> AsyncIterator[AgentsTalk]:
     """A session of the agents package with the server."""
     agent = agent or RealtimeAgent(name="A", instructions="Be brief.")
     settings = {"model_name": MODEL, **config.pop("settings", {})}
     url = f"{server.url}?model={MODEL}"
     model_config: Any = {"url": url, "api_key": "any", "initial_model_settings": settings, **config}
     async with await RealtimeRunner(agent).run(model_config=model_config) as session:
-        yield Talk(session)
+        yield AgentsTalk(session)
 
 
 @pytest.mark.usefixtures("_reported")
