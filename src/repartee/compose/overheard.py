@@ -113,7 +113,8 @@ class _OverheardSession(WrapperSession):
     def commit_audio(self) -> None:
         self._better = ""
         item_id = self._hearing.turn.item_id
-        if self._writes_down and item_id is not None:
+        # Who is asked to write it down for this session (`SessionOptions.transcription`) does, like one that always does.
+        if self._writes_down and self.options.transcription is None and item_id is not None:
             self._committed[item_id] = _Committed()
             while len(self._committed) > _KEPT_TURNS:
                 del self._committed[next(iter(self._committed))]

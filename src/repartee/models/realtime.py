@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from repartee.chat import FunctionCall, FunctionTool, Item, Message, ToolChoice, new_id
 from repartee.clock import Clock
@@ -95,6 +95,9 @@ class SessionOptions:
     max_output_tokens: int | None = None
     """``None``: the model's own limit."""
     temperature: float | None = None
+    transcription: dict[str, Any] | None = None
+    """How the caller's audio is to be written down (the protocol's ``transcription``: model, language, prompt …), for
+    a model that is behind that protocol itself. ``None``: as the model has it."""
 
 
 @dataclass(frozen=True, slots=True)

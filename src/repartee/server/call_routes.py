@@ -155,7 +155,7 @@ class CallRoutes:
         bound = secret.session if secret is not None else None
         config = begin_session(served, kind, model=model, expires_at=service.expires_at(), bound=bound)
         if raw is not None:
-            config = bound_session({**raw, "type": kind}, config)
+            config = bound_session({**raw, "type": kind}, config, served.policy)
         return served, config
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from repartee.chat import FunctionTool, ToolChoice
 from repartee.models import Modality, ResponseOptions, SessionOptions
 from repartee.models.wire import choice_of, declared_tools
-from repartee.protocol.config import AudioOutputConfig, RealtimeSession, SessionConfig, VoiceId
-from repartee.protocol.model import given
+from repartee.protocol.config import (
+    AudioOutputConfig,
+    RealtimeSession,
+    SessionConfig,
+    Transcription,
+    VoiceId,
+)
+from repartee.protocol.model import given, to_raw
 from repartee.protocol.response_writer import ResponseWriter
 from repartee.protocol.responses import ResponseParams
-from repartee.protocol.sessions import output_of
+from repartee.protocol.sessions import input_of, output_of
 from repartee.server.inner_conversation import InnerConversation
 from repartee.server.served import Served
 
@@ -26,12 +33,13 @@ def session_options(session: SessionConfig | None, served: Served) -> SessionOpt
         ("text",) if given(session.output_modalities, ["audio"]) == ["text"] else ("audio",)
     )
     return SessionOptions(
-        instructions=given(session.instructions, "") or "",
+        instructions=served.policy.before(given(session.instructions, "") or ""),
         tools=offered_tools(declared_tools(given(session.tools, []) or ()), served),
         tool_choice=choice_of(given(session.tool_choice, None) or "auto"),
         modalities=modalities,
         voice=_voice(output_of(session), served),
-        max_output_tokens=_limit(session),
+        max_output_tokens=served.policy.limit(_limit(session)),
+        transcription=_transcription(session),
     )
 
 
@@ -54,6 +62,11 @@ def _voice(output: AudioOutputConfig, served: Served) -> str | None:
     voice = given(output.voice, None)
     name = voice.id if isinstance(voice, VoiceId) else voice
     return name if name and (not served.voices or name in served.voices) else None
+
+
+def _transcription(session: RealtimeSession) -> dict[str, Any] | None:
+    asked = input_of(session).transcription
+    return to_raw(asked) if isinstance(asked, Transcription) else None
 
 
 def _limit(of: RealtimeSession | ResponseParams) -> int | None:
@@ -106,7 +119,9 @@ def asked_of(
     instructions = given(params.instructions, None)
     if hint:
         instructions = f"{instructions or given(session.instructions, '') or ''}\n\n{hint}"
-    limit = _limit(params) if params.max_output_tokens else _limit(session)
+    if instructions is not None:
+        instructions = served.policy.before(instructions)
+    limit = served.policy.limit(_limit(params) if params.max_output_tokens else _limit(session))
     parallel = given(params.parallel_tool_calls, given(session.parallel_tool_calls, True))
     items = params.input
     options = ResponseOptions(

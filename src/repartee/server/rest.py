@@ -158,7 +158,7 @@ class Rest:
         secret = ClientSecret(
             owner=identity.name,
             kind=kind,
-            session=bound_session(raw, default),
+            session=bound_session(raw, default, served.policy),
             model=model,
             expires_at=int(now) + ttl_s,
         )

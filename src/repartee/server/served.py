@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from repartee.chat import FunctionTool
+from repartee.chat import FunctionTool, Item
 from repartee.compose import TurnTaking, WrapperModel
 from repartee.errors import ConfigurationError
 from repartee.models import VAD, RealtimeModel, TurnDetector
+from repartee.protocol.config import SessionConfig
+from repartee.server.policy import Policy
 
 __all__ = ["Served"]
 
@@ -32,6 +36,14 @@ class Served:
     """Functions that run on the server, whatever the client declares; it sees them as ``mcp_call`` items."""
     voices: tuple[str, ...] = ()
     """Names of voices that the model knows; a client that names another gets the default one. ``()``: any name."""
+    policy: Policy = field(default_factory=Policy)
+    """What clients may change."""
+    history: tuple[Item, ...] = ()
+    """What was said before every session; the model knows it, clients don't see it."""
+    userdata: Any = None
+    """What functions find in their `RunContext`; a function is called for each session (see `userdata_for`)."""
+    for_session: Callable[[SessionConfig], Served] | None = None
+    """Makes what a session is served of what the session is. ``None``: this, for every session."""
     owned: tuple[RealtimeModel | VAD | TurnDetector, ...] = field(default=(), repr=False)
     """What `aclose` closes."""
 
@@ -46,6 +58,9 @@ class Served:
         instructions: str = "",
         tools: Sequence[FunctionTool] = (),
         voices: Sequence[str] = (),
+        policy: Policy | None = None,
+        history: Sequence[Item] = (),
+        userdata: Any = None,
     ) -> Served:
         """Serve a model, or what is within a `TurnTaking`: its detectors are taken over.
 
@@ -57,6 +72,10 @@ class Served:
             instructions: what a session begins with. Default: a general text.
             tools: functions that run on the server.
             voices: names of voices that the model knows. Default: any.
+            policy: what clients may change. Default: everything.
+            history: what was said before every session. Default: nothing.
+            userdata: what functions find in their `RunContext`. One function without, or with one argument (the
+                session's configuration), is called for each session; anything else is shared by all. Default: none.
 
         Raises:
             ConfigurationError: the model takes turns in a way that can't be switched off here.
@@ -72,7 +91,28 @@ class Served:
                 f"{type(inner).__name__} takes turns by itself, but so does the server: build it with "
                 "turn_detection=None"
             )
-        return cls(name, inner, vad, turn_detector, instructions, tuple(tools), tuple(voices), owned)
+        return cls(
+            name,
+            inner,
+            vad,
+            turn_detector,
+            instructions,
+            tuple(tools),
+            tuple(voices),
+            policy=policy or Policy(),
+            history=tuple(history),
+            userdata=userdata,
+            owned=owned,
+        )
+
+    def userdata_for(self, config: SessionConfig) -> Any:
+        """What the functions of one session find in their `RunContext`."""
+        if not callable(self.userdata):
+            return self.userdata
+        takes = any(
+            each.default is each.empty for each in inspect.signature(self.userdata).parameters.values()
+        )
+        return self.userdata(config) if takes else self.userdata()
 
     async def prewarm(self) -> None:
         """Load what the first session would otherwise wait for.

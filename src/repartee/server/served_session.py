@@ -147,6 +147,7 @@ class ServedSession:
         self._tools = ServerTools(
             (*served.tools, *served.model.default_tools),
             session=self,
+            userdata=served.userdata_for(config),
             timeout_s=TOOL_S,
             on_failure=lambda error: self.fail(error, "tool"),
         )
@@ -200,6 +201,8 @@ class ServedSession:
         if self.connection.state is SessionState.CONNECTING:
             self.tell(self.connection.server.start())
             self._configure()
+            for item in self.served.history:
+                self.inner.create_item(item)
 
     def _model_gone(self, error: ReparteeError) -> None:
         """There is nobody to talk to."""
@@ -312,11 +315,12 @@ class ServedSession:
         self._answers.begin_all()
 
     def _check(self, event: Any) -> None:
-        """What this model can't do, though the protocol can.
+        """What is not allowed here, or what this model can't do, though the protocol can.
 
         Raises:
             ProtocolError: that.
         """
+        self.served.policy.check(event, self.connection.session)
         if self.served.model.capabilities.images:
             return
         items: dict[str, Any] = {}

@@ -21,6 +21,7 @@ class ServerTools:
     Args:
         tools: which there are.
         session: what a function's `RunContext` holds.
+        userdata: likewise. Default: nothing.
         timeout_s: how long a function may take that doesn't say so itself.
         on_failure: told of what went wrong in a function; the model is told less.
     """
@@ -30,12 +31,14 @@ class ServerTools:
         tools: Sequence[FunctionTool],
         *,
         session: Any,
+        userdata: Any = None,
         timeout_s: float,
         on_failure: Callable[[ReparteeError], None],
     ) -> None:
         self.tools = tuple(tools)
         self._by_name = {tool.name: tool for tool in tools}
         self._session = session
+        self._userdata = userdata
         self._timeout_s = timeout_s
         self._on_failure = on_failure
         self._tasks = TaskOwner(self._crashed)
@@ -62,7 +65,7 @@ class ServerTools:
     async def _result(self, call: FunctionCall) -> tuple[str, bool]:
         tool = self._by_name[call.name]
         limit_s = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
-        context = RunContext(self._session, call.call_id, call.name)
+        context = RunContext(self._session, call.call_id, call.name, self._userdata)
         try:
             async with asyncio.timeout(limit_s):
                 return result_text(await _invoke(tool, call.arguments, context)), False

@@ -16,6 +16,7 @@ from repartee.protocol.connection import SERVER, Connection
 from repartee.protocol.model import replace, to_raw
 from repartee.protocol.sessions import SessionKind, default_session
 from repartee.server.ids import random_id
+from repartee.server.policy import Policy
 from repartee.server.replies import ErrorReply
 from repartee.server.served import Served
 
@@ -52,18 +53,21 @@ def begin_session(
     )
 
 
-def bound_session(raw: Any, default: SessionConfig) -> SessionConfig:
+def bound_session(raw: Any, default: SessionConfig, policy: Policy | None = None) -> SessionConfig:
     """The whole session that a configuration makes of a default one.
 
     Args:
         raw: decoded JSON, as in ``session.update``.
         default: the session without it.
+        policy: what clients may ask for. Default: everything.
 
     Raises:
-        ErrorReply: 400, the configuration is wrong; names the field.
+        ErrorReply: 400, the configuration is wrong, or not allowed; names the field.
     """
     try:
         update = event_from_raw({"type": "session.update", "session": raw}, ev.ClientEvent)
+        if policy is not None:
+            policy.check(update, default)
     except ProtocolError as error:
         raise ErrorReply(400, error.code, str(error), param=error.param) from None
     connection = Connection(SERVER, session=default)

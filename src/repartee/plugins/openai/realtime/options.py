@@ -12,7 +12,7 @@ from repartee.errors import ConfigurationError
 from repartee.models import SessionOptions
 from repartee.plugins.openai.realtime.mapping import tool_choice_of, tools_of
 from repartee.protocol import config as wire
-from repartee.protocol.model import UNSET, Maybe, UnsetType, from_raw, given
+from repartee.protocol.model import UNSET, Maybe, UnsetType, from_raw, given, replace
 
 __all__ = [
     "NOT_GIVEN",
@@ -22,6 +22,7 @@ __all__ = [
     "changed_config",
     "is_audible",
     "session_config",
+    "transcription_of",
 ]
 
 T = TypeVar("T")
@@ -97,7 +98,7 @@ def session_config(model: RealtimeOptions, session: SessionOptions) -> wire.Real
         audio=wire.SessionAudio(
             input=wire.AudioInputConfig(
                 format=wire.PcmAudio(rate=24_000),
-                transcription=model.input_audio_transcription,
+                transcription=transcription_of(model, session),
                 noise_reduction=model.input_audio_noise_reduction,
                 turn_detection=model.turn_detection,
             ),
@@ -140,7 +141,19 @@ def changed_config(
         )
     if (new.voice or model.voice) != (old.voice or model.voice):
         changes["audio"] = wire.SessionAudio(output=wire.AudioOutputConfig(voice=new.voice or model.voice))
+    transcription = transcription_of(model, new)
+    if transcription != transcription_of(model, old):
+        hears = wire.AudioInputConfig(transcription=None if transcription is UNSET else transcription)
+        changes["audio"] = replace(changes.get("audio", wire.SessionAudio()), input=hears)
     return wire.RealtimeSession(**changes) if changes else None
+
+
+def transcription_of(model: RealtimeOptions, session: SessionOptions) -> Maybe[wire.Transcription]:
+    """How the caller's audio is written down: as the session wants it, else as the model has it."""
+    if session.transcription is not None:
+        wanted: wire.Transcription = from_raw(wire.Transcription, session.transcription)
+        return wanted
+    return model.input_audio_transcription
 
 
 def _choice(model: RealtimeOptions, session: SessionOptions) -> Any:

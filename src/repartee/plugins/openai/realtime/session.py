@@ -32,7 +32,7 @@ from repartee.plugins.openai.realtime.ids import Ids
 from repartee.plugins.openai.realtime.incoming import Incoming
 from repartee.plugins.openai.realtime.keeper import Keeper
 from repartee.plugins.openai.realtime.mapping import tool_choice_of, tools_of, wire_item
-from repartee.plugins.openai.realtime.options import changed_config, session_config
+from repartee.plugins.openai.realtime.options import changed_config, session_config, transcription_of
 from repartee.plugins.openai.realtime.pending_audio import PendingAudio
 from repartee.plugins.openai.realtime.responses import REQUEST_KEY, SAMPLE_RATE, Responses
 from repartee.plugins.openai.realtime.waits import TurnWaits, Wait, Waits
@@ -97,7 +97,7 @@ class OpenAISession(RealtimeSession):
         self._turns = TurnWaits(
             clock.now,
             self._ids.local,
-            transcribes=isinstance(model.options.input_audio_transcription, Transcription),
+            transcribes=isinstance(transcription_of(model.options, options), Transcription),
         )
         self._waits = Waits(clock, self._what_is_waited_for(model.deadlines))
         self._resume: asyncio.TimerHandle | None = None
@@ -392,6 +392,7 @@ class OpenAISession(RealtimeSession):
             self._tell(ev.ErrorOccurred(refused, "session"))
         config = changed_config(model, self.options, options)
         self.options = options
+        self._turns.transcribes = isinstance(transcription_of(model, options), Transcription)
         if config is not None:
             self._send(wire.SessionUpdate(session=config, event_id="update:later"))
 

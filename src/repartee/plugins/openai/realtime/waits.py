@@ -89,7 +89,7 @@ class TurnWaits:
     def __init__(self, now: Callable[[], float], local: Callable[[str], str], *, transcribes: bool) -> None:
         self._now = now
         self._local = local
-        self._transcribes = transcribes
+        self.transcribes = transcribes
         self._commits: deque[float] = deque()  # bounded by who talks, and emptied by its deadline
         self._words: dict[str, float] = {}  # the oldest are forgotten
 
@@ -106,7 +106,7 @@ class TurnWaits:
         match event:
             case wire.InputAudioBufferCommitted(item_id=item_id):
                 self.commit_ended()
-                if self._transcribes:
+                if self.transcribes:
                     self._words[self._local(item_id)] = self._now()
                     while len(self._words) > _KEPT:
                         del self._words[next(iter(self._words))]
