@@ -91,11 +91,12 @@ def decode_client_event(frame: bytes | str, limits: CodecLimits = DEFAULT_LIMITS
         RemoteProtocolError: no JSON object, too large, or a field is missing or of a wrong type. Its ``code`` and
             ``param`` are those of the error event that answers it, its ``event_id`` the one the client gave.
     """
-    data = _bytes_within(frame, limits)
+    data = frame if type(frame) is bytes and len(frame) <= limits.frame_bytes else _bytes_within(frame, limits)
     if data.find(_APPEND_MARK, 0, _MARK_WITHIN) >= 0:
         try:
             append = _read_append(data)
-            _check_append(len(append.audio), limits, given(append.event_id, "") or None)
+            if len(append.audio) // 4 * 3 > limits.append_bytes + 2:
+                _check_append(len(append.audio), limits, given(append.event_id, "") or None)
             return InputAudioBufferAppend(
                 audio=pybase64.b64decode(append.audio, validate=True), event_id=append.event_id
             )

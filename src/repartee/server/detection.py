@@ -67,6 +67,8 @@ class Detection:
         self._drop()
         self._tape = tape
         self._ahead = int(AHEAD_S * tape.rate)
+        self._slack = int(UP_TO_DATE_S * tape.rate)
+        self._window = tape.rate * self._vad.capabilities.window_ms // 1000
         self._base = self._heard = self._pushed = start
 
     @property
@@ -77,32 +79,33 @@ class Detection:
     @property
     def caught_up(self) -> bool:
         """Whether no whole window waits for its result."""
-        window = self._tape.rate * self._vad.capabilities.window_ms // 1000
-        return self._tape.end - self._heard < window
+        return self._tape.end - self._heard < self._window
 
     def pump(self) -> None:
-        """Push what may be pushed."""
+        """Push what may be pushed, once it is a window: the detector has no use for less."""
         if self._busy:
             return
+        tape, stream = self._tape, self._stream
+        up_to_date = self._pushed - self._heard < self._slack
+        if stream is not None and up_to_date and tape.end - self._pushed < self._window:
+            return
         now = self._clock.now()
-        stream = self._stream
         if stream is None:
             if now < self._reopen_s:
                 return
             stream = self._open(now)
-        elif self._pushed - self._heard < UP_TO_DATE_S * self._tape.rate:
+        elif up_to_date:
             self._asked_s = now
         elif now - self._asked_s > STALL_S:
             self._lost(ModelTimeoutError(f"the VAD has given nothing for {STALL_S:g} s", stage="vad"))
             return
-        tape = self._tape
         self._busy = True
         try:
-            while (waits := tape.end - self._pushed) > 0 and stream is self._stream:
+            while (waits := tape.end - self._pushed) >= self._window and stream is self._stream:
                 room = self._ahead - (self._pushed - self._heard)
-                if room <= 0 or (waits > room and 2 * room < self._ahead):
+                if room < self._window or (waits > room and 2 * room < self._ahead):
                     break  # a few large pieces cost less than many small ones
-                start, self._pushed = self._pushed, self._pushed + min(waits, room)
+                start, self._pushed = self._pushed, self._pushed + min(waits, room) // self._window * self._window
                 stream.push(AudioFrame(tape.cut(start, self._pushed), tape.rate, 1, start))
         finally:
             self._busy = False
@@ -125,7 +128,7 @@ class Detection:
         self._heard = self._base + result.end_position_samples
         self._asked_s = self.told_s = self._clock.now()
         self._on_window(result.probability, self._tape.to_s(self._heard))
-        if self._pushed < self._tape.end:
+        if self._tape.end - self._pushed >= self._window:
             self.pump()
 
     def _failed(self, error: ModelError, number: int) -> None:

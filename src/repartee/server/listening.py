@@ -27,6 +27,7 @@ from repartee.models import events as ev
 from repartee.models.history import apply_event
 from repartee.protocol.config import SessionConfig
 from repartee.server.alarm import Alarm
+from repartee.server.arrivals import Arrivals
 from repartee.server.detection import STALL_S, Detection
 from repartee.server.idle import IdleTimer
 from repartee.server.listening_settings import ListeningSettings
@@ -66,6 +67,15 @@ class ListeningOwner(Protocol):
 
     def speech_stopped(self, item_id: str, audio_end_ms: int) -> None:
         """The caller's turn is over; `turn_over` follows."""
+
+    def turn_ends(self, item_id: str, reason: str, speech_end_s: float) -> None:
+        """Why the caller's turn ends, for observers; then it becomes an item, by `turn_over` or the client's commit.
+
+        Args:
+            item_id: of the item.
+            reason: ``"silence"``, ``"end of turn"``, ``"ceiling"`` or ``"manual"``.
+            speech_end_s: session time at which the last of the speech came; now, where the caller speaks still.
+        """
 
     def turn_over(self, item_id: str, audio: bytes, *, respond: bool | None, draft: str | None) -> None:
         """The caller's turn becomes an item. ``inner.commit_audio`` was called just before.
@@ -113,7 +123,8 @@ class Listening:
         self._item_id: str | None = None
         self._committed = b""
         self._appended_s = clock.now()
-        self._draining = False
+        self._arrivals = Arrivals()
+        self._draining = self._by_client = False
         self._closed = False
 
     async def aclose(self) -> None:
@@ -157,19 +168,22 @@ class Listening:
         if self._closed:
             return
         tapes = self._tapes
-        full, tapes.full = tapes.full, tapes.pcm.end_s - self._engine.position_s > WAITING_MAX_S
-        if tapes.full:
-            if not full:
+        pcm = tapes.pcm
+        if pcm.end_s - self._engine.position_s > WAITING_MAX_S:
+            if not tapes.full:
+                tapes.full = True
                 self._refuse()
             return
+        tapes.full = False
         tapes.append(audio)
         self._appended_s = self._clock.now()
+        self._arrivals.note(pcm.end_s, self._appended_s)
         if self._detection is not None:
             self._detection.pump()
         else:
-            self._engine.receive(words.Audio(tapes.pcm.end_s), self._appended_s)
+            self._engine.receive(words.Audio(pcm.end_s), self._appended_s)
             self._drain()
-        if tapes.pcm.end >= tapes.trim_at:
+        if pcm.end >= tapes.trim_at:
             self._trim()
 
     def commit(self, item_id: str | None = None) -> bytes:
@@ -181,9 +195,13 @@ class Listening:
         Returns:
             The turn's audio as on the wire.
         """
+        return self._commit(item_id or new_id("item"), by_client=True)
+
+    def _commit(self, item_id: str, *, by_client: bool = False) -> bytes:
         if self._item_id is None:
-            self._item_id = item_id if item_id is not None else new_id("item")
+            self._item_id = item_id
             self._owner.inner.begin_input(self._item_id)
+        self._by_client = by_client
         self._tapes.finish()
         self._committed = b""
         self._engine.receive(words.Commit(self._tapes.pcm.end_s), self._clock.now())
@@ -349,6 +367,9 @@ class Listening:
     def _over(self, action: words.TurnOver) -> None:
         item_id, self._item_id = self._item_id, None
         audio = self._tapes.wire.cut_s(action.start_s, action.end_s)
+        if action.reason != "manual" or self._by_client:
+            spoken_s = action.end_s if action.speech_end_s is None else action.speech_end_s
+            self._owner.turn_ends(item_id or "", action.reason, self._arrivals.time_of(spoken_s, self._clock.now()))
         if action.reason == "manual":
             self._committed = audio
             self._owner.inner.commit_audio()
@@ -407,5 +428,5 @@ class Listening:
             self._owner.inner.begin_input(item_id)
             self._owner.inner.commit_audio()
         else:
-            audio = self.commit(item_id)
+            audio = self._commit(item_id)
         self._owner.turn_over(item_id, audio, respond=True, draft=None)

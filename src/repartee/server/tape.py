@@ -102,8 +102,9 @@ class Tapes:
 
     def append(self, audio: bytes) -> None:
         """More audio from the wire."""
-        self.wire.append(audio)
-        if self.pcm is not self.wire:
+        wire = self.wire
+        wire.append(audio)
+        if self.pcm is not wire:
             pcm = self._format.decode(audio)
             self.pcm.append(pcm if self._noise is None else self._noise.push(pcm))
 

@@ -157,8 +157,13 @@ class ListeningEngine:
             case Window():
                 if self._options.detects and fact.end_s > self._floor_s:
                     self._quiet = None
-                    self._windows.append(fact)
-                    self._run(now)
+                    if self._windows or self._turn.open:
+                        self._windows.append(fact)
+                        self._run(now)
+                    else:
+                        self._hear(fact, now)  # nobody has spoken: nothing is to be decided before it
+                        if self._turn.open:
+                            self._run(now)
             case Audio(end_s=end_s):
                 if not self._options.detects:
                     self._pass_all(end_s, now)

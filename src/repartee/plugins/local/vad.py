@@ -157,7 +157,7 @@ class _Stream(VADStream):
             frame = frame.to_mono()
         if self._resampler is not None:
             frame = self._resampler.push(frame)
-        data, size = self._rest + frame.data, self._bytes
+        data, size = self._rest + frame.data if self._rest else frame.data, self._bytes
         whole = len(data) // size * size
         for at in range(0, whole, size):
             self._windows += 1
@@ -204,6 +204,8 @@ class _Silero:
         self._context: Floats = np.zeros((streams, CONTEXT), np.float32)
         self._history: Floats = np.zeros((streams, _history(96_000)), np.float32)
         self._quiet: npt.NDArray[np.int32] = np.zeros(streams, np.int32)
+        # The batch's own, kept: memory that is asked for anew each time comes with page faults.
+        self._samples: Floats = np.empty((0, CONTEXT + WINDOW), np.float32)
 
     def _grow(self, streams: int) -> None:
         """Make room for the state of so many streams; what is there stays."""
@@ -228,7 +230,9 @@ class _Silero:
             self._context[fresh] = 0
             self._history[fresh] = 0
             self._quiet[fresh] = 0
-        samples: Floats = np.empty((len(rows), CONTEXT + WINDOW), np.float32)
+        if len(rows) > len(self._samples):
+            self._samples = np.empty((len(rows), CONTEXT + WINDOW), np.float32)
+        samples: Floats = self._samples[: len(rows)]
         samples[:, :CONTEXT] = self._context[rows]
         histories = self._fill(samples[:, CONTEXT:], rows, windows)
         probabilities, state = self._session.run(
@@ -305,6 +309,8 @@ class _Converter:
         inside = np.clip(1 - (distance / (reach / 2)) ** 2, 0, None)
         taps = np.sinc(distance * cutoff) * np.i0(5.0 * np.sqrt(inside)) * (np.abs(distance) <= reach / 2)
         self._rows_at_once = max(1, _PRODUCTS_AT_ONCE // taps.size)
+        self._joined: Floats = np.empty((0, 0), np.float32)
+        self._flat = self._joined
         self._matrix = (taps / taps.sum(axis=0) * _FULL_SCALE).astype(np.float32)
 
     def convert(self, history: Floats, audio: npt.NDArray[np.int16], out: Floats) -> Floats:
@@ -312,7 +318,10 @@ class _Converter:
         import numpy as np
 
         reach, step = self._reach, self._step
-        joined: Floats = np.empty((len(audio), reach + audio.shape[1]), np.float32)
+        if len(audio) > len(self._joined):
+            self._joined = np.empty((len(audio), reach + audio.shape[1]), np.float32)
+            self._flat = np.empty((len(audio), WINDOW), np.float32)
+        joined, flat = self._joined[: len(audio)], self._flat[: len(audio)]
         joined[:, :reach] = history[:, :reach]
         joined[:, reach:] = audio
         blocks = np.lib.stride_tricks.as_strided(
@@ -321,14 +330,12 @@ class _Converter:
             (joined.strides[0], step * joined.itemsize, joined.itemsize),
         )
         rows = blocks.reshape(-1, reach + step)
-        flat = out if out.flags.c_contiguous else np.empty(out.shape, np.float32)
         parts = flat.reshape(len(rows), -1)
         for at in range(0, len(rows), self._rows_at_once):
             np.matmul(
                 rows[at : at + self._rows_at_once], self._matrix, out=parts[at : at + self._rows_at_once]
             )
-        if flat is not out:
-            out[:] = flat
+        out[:] = flat
         return joined[:, -reach:]
 
 
