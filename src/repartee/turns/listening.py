@@ -159,11 +159,9 @@ class ListeningEngine:
                     self._quiet = None
                     if self._windows or self._turn.open:
                         self._windows.append(fact)
-                        self._run(now)
                     else:
                         self._hear(fact, now)  # nobody has spoken: nothing is to be decided before it
-                        if self._turn.open:
-                            self._run(now)
+                    self._run(now)
             case Audio(end_s=end_s):
                 if not self._options.detects:
                     self._pass_all(end_s, now)
