@@ -16,6 +16,7 @@ import gc
 import json
 import logging
 import os
+import random
 import time
 from array import array
 from pathlib import Path
@@ -55,7 +56,10 @@ DELTA = b'{"type":"response.output_audio.delta"'
 
 def frame(due_s: float, audio: bytes) -> bytes:
     """A microphone's frame as it is sent: ``audio`` is in base64."""
-    return b'{"type":"input_audio_buffer.append","event_id":"%016x","audio":"%b"}' % (round(due_s * 1e6), audio)
+    return b'{"type":"input_audio_buffer.append","event_id":"%016x","audio":"%b"}' % (
+        round(due_s * 1e6),
+        audio,
+    )
 
 
 def conversation() -> list[bytes]:
@@ -68,9 +72,15 @@ def conversation() -> list[bytes]:
         resampler = Resampler(rate, SAMPLE_RATE)
         pcm += resampler.push(AudioFrame(data.tobytes(), rate)).data + resampler.flush().data
         pause_ms = BARGE_IN_MS if number % BARGE_IN_EVERY == 0 else PAUSE_MS
-        pcm += bytes(2 * SAMPLE_RATE * pause_ms // 1000)
+        pcm += hiss(SAMPLE_RATE * pause_ms // 1000, number)
     size = 2 * SAMPLE_RATE * FRAME_MS // 1000
     return [base64.b64encode(pcm[at : at + size]) for at in range(0, len(pcm) - size + 1, size)]
+
+
+def hiss(samples: int, seed: int) -> bytes:
+    """What a microphone gives when nobody speaks: noise at about -66 dBFS."""
+    noise = random.Random(seed)
+    return array("h", [round(noise.gauss(0, 16)) for _ in range(samples)]).tobytes()
 
 
 class Tally:
@@ -147,7 +157,9 @@ class Caller(picows.WSListener):
         elif kind == "error":
             tally.errors.append(str(event["error"]["message"]))
         elif kind == "response.done" and event["response"]["status"] not in ("completed", "cancelled"):
-            tally.errors.append(f"a response {event['response']['status']}: {event['response']['status_details']}")
+            tally.errors.append(
+                f"a response {event['response']['status']}: {event['response']['status_details']}"
+            )
 
 
 class Echoed(Caller):
@@ -164,11 +176,27 @@ async def connect(caller: Caller, port: int) -> None:
     await picows.ws_connect(lambda: caller, url, websocket_handshake_timeout=20)
 
 
+async def come_and_go(caller: Caller, port: int) -> None:
+    """What is loaded and made once is no session's."""
+    await connect(caller, port)
+    for _ in range(250):
+        caller.push(NOW())
+    await asyncio.sleep(0.7)
+    assert caller.transport is not None
+    caller.transport.send_close()
+    caller.transport.disconnect()
+    await asyncio.sleep(0.2)
+    caller.tally.gone = 0
+
+
 async def run(kind: str, port: int, sessions: int, seconds: float) -> dict[str, Any]:
     """Connect, let it warm up, measure."""
     frames = conversation()
     tally = Tally()
     made = {"talk": Caller, "echo": Echoed}[kind]
+    await come_and_go(made(tally, frames, 0), port)
+    print("one", flush=True)
+    await asyncio.sleep(0.3)
     callers = [made(tally, frames, number * len(frames) // sessions) for number in range(sessions)]
     for at in range(0, sessions, CONNECTING_AT_ONCE):
         await asyncio.gather(*(connect(each, port) for each in callers[at : at + CONNECTING_AT_ONCE]))
