@@ -102,6 +102,7 @@ class Ears:
         self.config = config
         self.told: list[tuple[Any, ...]] = []
         self.times: list[float] = []
+        self.ended: list[tuple[str, int]] = []
         self.audio: list[bytes] = []
         self.observed: list[ev.RealtimeEvent] = []
         self.events: list[ev.RealtimeEvent] = []
@@ -143,6 +144,9 @@ class Ears:
 
     def speech_stopped(self, item_id: str, audio_end_ms: int) -> None:
         self._tell("stopped", item_id, audio_end_ms)
+
+    def turn_ends(self, item_id: str, reason: str, speech_end_s: float) -> None:
+        self.ended.append((reason, round(speech_end_s * 1000)))
 
     def turn_over(self, item_id: str, audio: bytes, *, respond: bool | None, draft: str | None) -> None:
         self._tell("over", item_id, respond, draft)

@@ -13,11 +13,12 @@ def test_a_draft_is_held_until_it_is_released() -> None:
     drafts.hold(ResponseCreated("resp_1", "draft:1"), 7)
     words = TranscriptDelta("resp_1", "item_1", "hello")
     assert drafts.take(words, "resp_1")
-    assert drafts.take(StageReached("resp_1", "first_token", 0.1), "resp_1")
+    stage = StageReached("resp_1", "first_token", 0.1)  # says when the work was really done
+    assert drafts.take(stage, "resp_1")
     assert not drafts.take(words, "resp_2")
     draft = drafts.release("draft:1")
     assert draft is not None
-    assert (list(draft.held), draft.changes) == ([words], 7)
+    assert (list(draft.held), draft.changes) == ([words, stage], 7)
     assert drafts.release("draft:1") is None
     assert not drafts.take(words, "resp_1")
 

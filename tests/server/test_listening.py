@@ -53,6 +53,7 @@ async def test_a_turn_is_told_in_the_protocols_order() -> None:
         assert ears.turns == [("started", BEGAN_MS), ("stopped", OVER_MS), ("over", None, "draft:1")]
         assert len({what[1] for what in ears.told}) == 1  # one item
         assert ears.times == [1100, 2540, 2540]  # no later than the audio says
+        assert ears.ended == [("silence", 2016)]  # the words end at 2000, within a window of 32 ms
         assert ears.said == ["book a table"]
 
 
@@ -163,6 +164,7 @@ async def test_push_to_talk() -> None:
         await elapse(1.0)
         assert ears.turns == []
         assert ears.said == ["book a table"]
+        assert ears.ended == [("manual", 3000)]
         assert [item.id for item in ears.history] == ["item_mine"]
         assert ears.listening.commit() == b""
 

@@ -112,6 +112,29 @@ async def test_each_event_has_its_fields() -> None:
 
 
 @virtual_time
+async def test_the_first_answer_to_a_turn_has_the_turns_times() -> None:
+    page = Page()
+    told = observing(page)
+    told.answered("resp_0")  # nobody has spoken
+    await elapse(2.0)
+    told.turn("item_1", "silence", 1.25)
+    told.answered("resp_1")
+    told.answered("resp_2")
+    told.turn("item_2", "silence", 1.5)
+    told.unanswered()
+    told.answered("resp_3")
+    seen = [{key: value for key, value in event.items() if key != "event_id"} for event in page.events]
+    turn = {"type": "repartee.turn", "at_ms": 2000, "reason": "silence"}
+    stage = {"type": "repartee.stage", "response_id": "resp_1"}
+    assert seen == [
+        {**turn, "item_id": "item_1", "speech_end_ms": 1250},
+        {**stage, "at_ms": 1250, "stage": "speech_end"},
+        {**stage, "at_ms": 2000, "stage": "decision"},
+        {**turn, "item_id": "item_2", "speech_end_ms": 1500},
+    ]
+
+
+@virtual_time
 async def test_without_observers_nothing_is_made() -> None:
     page = Page(observe=False)
     told = observing(page)

@@ -536,6 +536,27 @@ async def test_only_observers_see_more_than_the_protocol() -> None:
 
 
 @virtual_time
+async def test_observers_get_the_turns_times_with_its_answer() -> None:
+    async with Talk(replies={"*": "One two."}, observe=True) as talk:
+        talk.hear(0.3, "book a table", 1.5)
+        await talk.done()
+        order = [each["type"] for each in talk.events]
+        [turn] = talk.client.all("repartee.turn")
+        [created] = talk.client.all("response.created")
+        assert turn["reason"] == "silence"
+        assert turn["item_id"] == talk.client.all("input_audio_buffer.committed")[0]["item_id"]
+        assert order.index("input_audio_buffer.speech_stopped") < order.index("repartee.turn")
+        assert order.index("response.created") < order.index("repartee.stage")
+        stages = {each["stage"]: each["at_ms"] for each in talk.client.all("repartee.stage")}
+        assert {each["response_id"] for each in talk.client.all("repartee.stage")} == {
+            created["response"]["id"]
+        }
+        assert stages["speech_end"] == turn["speech_end_ms"]
+        assert stages["decision"] == turn["at_ms"]
+        assert {"first_token", "first_audio"} <= stages.keys()
+
+
+@virtual_time
 async def test_a_beta_client_is_spoken_to_in_its_names() -> None:
     async with Talk(replies=["Hello."], dialect=BetaDialect()) as talk:
         talk.send("session.update", session={"modalities": ["text"], "instructions": "x"})

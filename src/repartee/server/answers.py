@@ -168,6 +168,7 @@ class Answers:
         answer.last_s = owner.clock.now()
         self._live[writer.id] = answer
         if writer.in_conversation:
+            owner.observing.answered(writer.id)
             owner.observing.agent("thinking")
             owner.response_begins()
         if (refusal := self._refusal(answer, asked, session)) is not None:

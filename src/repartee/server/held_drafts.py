@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from repartee.models.events import RealtimeEvent, ResponseCreated, ResponseDone, StageReached
+from repartee.models.events import RealtimeEvent, ResponseCreated, ResponseDone
 
 __all__ = ["Draft", "HeldDrafts"]
 
@@ -45,8 +45,6 @@ class HeldDrafts:
         draft = self._drafts.get(response_id)
         if draft is None:
             return False
-        if isinstance(event, StageReached):
-            return True  # it says when the work was really done: of no use to a client before the release
         if isinstance(event, ResponseDone) and event.status in ("cancelled", "failed"):
             del self._drafts[response_id]
             return True

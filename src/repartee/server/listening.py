@@ -121,10 +121,12 @@ class Listening:
         self._gap = Alarm(clock, self._look)
         self._question: asyncio.Task[None] | None = None
         self._item_id: str | None = None
-        self._committed = b""
-        self._appended_s = clock.now()
-        self._arrivals = Arrivals()
-        self._draining = self._by_client = False
+        self._committed = (
+            b"",
+            clock.now(),
+        )  # of the turn that a program commits: its audio, and its speech's end
+        self._arrivals = Arrivals(clock.now())
+        self._draining = False
         self._closed = False
 
     async def aclose(self) -> None:
@@ -176,12 +178,12 @@ class Listening:
             return
         tapes.full = False
         tapes.append(audio)
-        self._appended_s = self._clock.now()
-        self._arrivals.note(pcm.end_s, self._appended_s)
+        now = self._clock.now()
+        self._arrivals.note(pcm.end_s, now)
         if self._detection is not None:
             self._detection.pump()
         else:
-            self._engine.receive(words.Audio(pcm.end_s), self._appended_s)
+            self._engine.receive(words.Audio(pcm.end_s), now)
             self._drain()
         if pcm.end >= tapes.trim_at:
             self._trim()
@@ -195,19 +197,22 @@ class Listening:
         Returns:
             The turn's audio as on the wire.
         """
-        return self._commit(item_id or new_id("item"), by_client=True)
+        item_id, audio, speech_end_s = self._commit(item_id or new_id("item"))
+        self._owner.turn_ends(item_id, "manual", speech_end_s)
+        return audio
 
-    def _commit(self, item_id: str, *, by_client: bool = False) -> bytes:
+    def _commit(self, item_id: str) -> tuple[str, bytes, float]:
+        """Close the turn: of which item, its audio, and when its speech ended."""
         if self._item_id is None:
             self._item_id = item_id
             self._owner.inner.begin_input(self._item_id)
-        self._by_client = by_client
+        item_id = self._item_id
         self._tapes.finish()
-        self._committed = b""
+        self._committed = b"", self._clock.now()
         self._engine.receive(words.Commit(self._tapes.pcm.end_s), self._clock.now())
         self._drain()
-        audio, self._committed = self._committed, b""
-        return audio
+        (audio, speech_end_s), self._committed = self._committed, (b"", 0.0)
+        return item_id, audio, speech_end_s
 
     def clear(self) -> None:
         """The client drops all audio that was not committed."""
@@ -311,7 +316,7 @@ class Listening:
 
     def _see(self) -> float | None:
         """Tell the engine if no audio comes; when to look again."""
-        now, end_s, since_s = self._clock.now(), self._tapes.pcm.end_s, self._appended_s
+        now, end_s, since_s = self._clock.now(), self._tapes.pcm.end_s, self._arrivals.last_s
         detection = self._detection
         if detection is not None:
             detection.pump()
@@ -367,15 +372,15 @@ class Listening:
     def _over(self, action: words.TurnOver) -> None:
         item_id, self._item_id = self._item_id, None
         audio = self._tapes.wire.cut_s(action.start_s, action.end_s)
-        if action.reason != "manual" or self._by_client:
-            spoken_s = action.end_s if action.speech_end_s is None else action.speech_end_s
-            self._owner.turn_ends(item_id or "", action.reason, self._arrivals.time_of(spoken_s, self._clock.now()))
+        spoken_s = action.end_s if action.speech_end_s is None else action.speech_end_s
+        speech_end_s = self._arrivals.time_of(spoken_s, self._clock.now())
         if action.reason == "manual":
-            self._committed = audio
+            self._committed = audio, speech_end_s
             self._owner.inner.commit_audio()
         else:
             assert item_id is not None
             self._owner.speech_stopped(item_id, round(action.end_s * 1000.0))
+            self._owner.turn_ends(item_id, action.reason, speech_end_s)
             self._owner.inner.commit_audio()
             draft = self._prepared.take(f"draft:{action.draft}") if action.draft is not None else None
             self._owner.turn_over(item_id, audio, respond=None if action.answerable else False, draft=draft)
@@ -428,5 +433,5 @@ class Listening:
             self._owner.inner.begin_input(item_id)
             self._owner.inner.commit_audio()
         else:
-            audio = self._commit(item_id)
+            _, audio, _ = self._commit(item_id)
         self._owner.turn_over(item_id, audio, respond=True, draft=None)

@@ -9,7 +9,11 @@ event                      fields
 ``repartee.end_of_turn``   at_ms, item_id, probability, text: what the end-of-turn model said
 ``repartee.interim``       item_id, text, stable_chars: how the open turn reads so far
 ``repartee.words``         item_id, delta, start_ms: where a transcript delta begins in the item's audio
-``repartee.stage``         at_ms, response_id, stage: as `repartee.models.events.TimedStage`
+``repartee.turn``          at_ms, item_id, reason (silence, end of turn, ceiling, manual), speech_end_ms: why the
+                           caller's turn ends, and the session time at which their speech really ended
+``repartee.stage``         at_ms, response_id, stage: as `repartee.models.events.TimedStage`. ``speech_end`` and
+                           ``decision`` of each answer to a spoken turn come with its ``response.created``; those of a
+                           prepared answer say when the work was really done, so they may lie before the decision
 ``repartee.heard``         item_id, text, audio_ms: how far the server has played an item (WebRTC)
 ``repartee.tool``          at_ms, call_id, name, state (running, done, failed)
 ``repartee.error``         at_ms, stage, message: what failed, without the session's end
@@ -52,6 +56,7 @@ class Observing:
         self._timer: asyncio.TimerHandle | None = None
         self._alignments: dict[str, Alignment] = {}
         self._calls: dict[str, str] = {}  # that run, and their functions
+        self._speech_end_s: float | None = None  # of a turn that is not answered yet
 
     @property
     def wanted(self) -> bool:
@@ -135,6 +140,22 @@ class Observing:
         if alignment is not None:
             text = alignment.text_at(audio_ms)
             self._tell("repartee.heard", timed=False, item_id=item_id, text=text, audio_ms=audio_ms)
+
+    def turn(self, item_id: str, reason: str, speech_end_s: float) -> None:
+        """The caller's turn ends."""
+        self._speech_end_s = speech_end_s
+        self._tell("repartee.turn", item_id=item_id, reason=reason, speech_end_ms=round(speech_end_s * 1000))
+
+    def unanswered(self) -> None:
+        """Nothing was said in the turn that has just ended."""
+        self._speech_end_s = None
+
+    def answered(self, response_id: str) -> None:
+        """A response begins; it answers the turn that has ended last, if none does already."""
+        if self._speech_end_s is not None:
+            self.stage(response_id, "speech_end", self._speech_end_s)
+            self.stage(response_id, "decision", self._clock.now())
+            self._speech_end_s = None
 
     def stage(self, response_id: str, stage: str, at_s: float) -> None:
         """A stage of an answer was reached."""

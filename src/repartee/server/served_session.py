@@ -512,6 +512,11 @@ class ServedSession:
             self.observing.user("listening")
             self.tell(self.connection.server.user_item(item_id).speech_stopped(audio_end_ms))
 
+    def turn_ends(self, item_id: str, reason: str, speech_end_s: float) -> None:
+        """Why the caller's turn ends, and the session time of their last speech."""
+        if not self._closed and not self.ended.is_set():
+            self.observing.turn(item_id, reason, speech_end_s)
+
     def turn_over(self, item_id: str, audio: bytes, *, respond: bool | None, draft: str | None) -> None:
         """The caller's turn becomes an item. Listening has called ``inner.commit_audio`` itself, just before.
 
@@ -523,6 +528,8 @@ class ServedSession:
         """
         if self._closed or self.ended.is_set():
             return
+        if respond is False:
+            self.observing.unanswered()
         hint = SILENCE_HINT if item_id == self._silent_item else ""
         self._silent_item = None
         self.say(self.connection.server.user_item(item_id).commit(audio, respond=respond))

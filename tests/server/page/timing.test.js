@@ -1,7 +1,7 @@
 import { Chronicle } from "../js/model/chronicle.js";
 import { SessionClock } from "../js/model/clock.js";
 import { Envelope, Timeline } from "../js/model/timeline.js";
-import { latency, median, parts, Turns } from "../js/model/turns.js";
+import { ending, latency, median, parts, Turns } from "../js/model/turns.js";
 import { equal, ok, test } from "./check.js";
 
 function chronicle() {
@@ -85,6 +85,35 @@ test("the server's own times count for what the page can't see", () => {
   log.receive({ type: "repartee.stage", response_id: "r1", stage: "speech_end", at_ms: 900 }, 1500);
   log.receive({ type: "repartee.stage", response_id: "r1", stage: "decision", at_ms: 1400 }, 1500);
   equal(log.turns.list[0].at, { speech_end: 1000, decision: 1500 });
+});
+
+test("the server says why a turn ended, when the speech did, and when the answer's parts were really done", () => {
+  const log = chronicle();
+  log.receive({ type: "repartee.state", at_ms: 100, user: "speaking", agent: "listening" }, 200);
+  log.receive({ type: "input_audio_buffer.speech_started", item_id: "u1", audio_start_ms: 0 }, 200);
+  log.receive({ type: "input_audio_buffer.speech_stopped", item_id: "u1", audio_end_ms: 1500 }, 1510);
+  const turn = { type: "repartee.turn", item_id: "u1", reason: "end of turn", at_ms: 1405, speech_end_ms: 1050 };
+  log.receive(turn, 1511);
+  log.receive({ type: "input_audio_buffer.committed", item_id: "u1" }, 1512);
+  log.receive({ type: "response.created", response: { id: "r1", conversation_id: "c" } }, 1520);
+  const stages = { speech_end: 1050, decision: 1410, first_token: 1300, first_audio: 1450, playback: 1460 };
+  for (const [stage, at_ms] of Object.entries(stages)) {
+    log.receive({ type: "repartee.stage", response_id: "r1", stage, at_ms }, 1580);
+  }
+  log.receive({ type: "response.output_audio.delta", response_id: "r1", item_id: "a1" }, 1590);
+  log.receive({ type: "repartee.stage", response_id: "r1", stage: "first_token", at_ms: 1480 }, 1600); // a follow-up's
+  const [first] = log.turns.list;
+  equal(first.at, { speech_end: 1150, decision: 1510, first_token: 1400, first_audio: 1550 });
+  equal(ending(first), "ended by its words");
+  equal(log.timeline.spansIn(0, 2000)[0].to, 1150);
+});
+
+test("a typed turn has no speech to wait from", () => {
+  const log = chronicle();
+  log.typed(100);
+  log.receive({ type: "response.created", response: { id: "r1", conversation_id: "c" } }, 110);
+  log.receive({ type: "repartee.stage", response_id: "r1", stage: "speech_end", at_ms: 10 }, 111);
+  equal(log.turns.list[0].at.speech_end, 100);
 });
 
 test("a call and its follow-up answer one turn", () => {

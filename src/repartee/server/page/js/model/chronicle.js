@@ -151,6 +151,11 @@ const HANDLERS = {
   "repartee.end_of_turn": (chronicle, { at_ms, probability, text = "" }, now) => {
     chronicle.timeline.predict(chronicle.clock.ofSession(at_ms, now), probability, text);
   },
+  "repartee.turn": (chronicle, { item_id, reason, speech_end_ms }, now) => {
+    const at = chronicle.clock.ofSession(speech_end_ms, now);
+    chronicle.turns.ended(item_id, reason, at);
+    chronicle.timeline.ended("speech", at);
+  },
   "repartee.stage": (chronicle, { at_ms, response_id, stage }, now) => {
     chronicle.turns.told(response_id, stage, chronicle.clock.ofSession(at_ms, now));
   },

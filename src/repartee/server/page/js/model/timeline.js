@@ -87,6 +87,12 @@ export class Timeline {
     if (span) span.to = Math.max(span.from, to);
   }
 
+  /** The newest span of a kind, which has ended, really ended then. @param {SpanKind} kind @param {number} to */
+  ended(kind, to) {
+    const span = this.spans.findLast((each) => each.kind === kind);
+    if (span && span.to !== null) span.to = Math.max(span.from, to);
+  }
+
   /** Everything that goes on ends. @param {number} to */
   endAll(to) {
     for (const span of this.spans) if (span.to === null) span.to = Math.max(span.from, to);

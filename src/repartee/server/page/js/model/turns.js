@@ -3,6 +3,9 @@
 /** What a turn passes through, in order. The first is where the wait begins. */
 export const STAGES = ["speech_end", "decision", "first_token", "first_audio", "heard"];
 
+/** What the server knows better; when its answer was heard, only the page knows. */
+const SERVERS = new Set(["speech_end", "decision", "first_token", "first_audio"]);
+
 /** What each part of the wait is called: it ends at the stage of the same place in STAGES, from the second on. */
 export const PARTS = [
   { stage: "decision", name: "Deciding", title: "from the end of speech to the decision to answer" },
@@ -19,6 +22,8 @@ export const PARTS = [
  * @property {Record<string, number>} at stage → page time
  * @property {boolean} typed
  * @property {number|null} interrupted when, if its answer was cut off
+ * @property {string} reason why it ended, in the server's words; empty where it doesn't tell
+ * @property {Set<string>} told stages whose time is the server's
  */
 
 export class Turns {
@@ -35,9 +40,10 @@ export class Turns {
     let turn = this.list.at(-1);
     if (!turn || turn.responses.size || turn.item !== item) {
       turn = { number: this.list.length + 1, item, responses: new Set(), at: {}, typed, interrupted: null };
+      Object.assign(turn, { reason: "", told: new Set() });
       this.list.push(turn);
     }
-    turn.at.speech_end = at;
+    if (!turn.told.has("speech_end")) turn.at.speech_end = at;
     this.version += 1;
   }
 
@@ -62,11 +68,24 @@ export class Turns {
     if (turn) this.#first(turn, stage, at);
   }
 
+  /** The server knows why a turn ended, and when the user fell silent. @param {string} item @param {number} at */
+  ended(item, reason, at) {
+    const turn = this.list.findLast((each) => each.item === item);
+    if (!turn) return;
+    turn.reason = reason;
+    this.#told(turn, "speech_end", at);
+  }
+
   /** The server knows better. @param {string} response @param {string} stage as it calls it @param {number} at */
   told(response, stage, at) {
     const turn = this.byResponse.get(response);
-    if (!turn || !STAGES.includes(stage)) return;
-    if (stage === "speech_end" || stage === "decision") turn.at[stage] = at;
+    if (turn && !turn.typed && SERVERS.has(stage)) this.#told(turn, stage, at);
+  }
+
+  #told(turn, stage, at) {
+    if (turn.told.has(stage)) return; // a turn with calls has several responses: its first word is the first one's
+    turn.told.add(stage);
+    turn.at[stage] = at;
     this.version += 1;
   }
 
@@ -102,6 +121,18 @@ export function parts(turn) {
     from = end;
   }
   return found;
+}
+
+const ENDINGS = {
+  silence: "ended by silence",
+  "end of turn": "ended by its words",
+  ceiling: "ended by the longest wait",
+  manual: "ended by hand",
+};
+
+/** @param {Turn} turn @returns {string} why it ended; empty where that isn't known */
+export function ending({ reason }) {
+  return ENDINGS[reason] ?? reason;
 }
 
 /** @param {Turn} turn @returns {number|null} from the end of speech until the answer was heard (typed text: seen) */

@@ -1,6 +1,6 @@
 /** What was said, as it is said: heard words in full ink, others set apart. */
 
-import { latency, parts } from "../model/turns.js";
+import { ending, latency, parts } from "../model/turns.js";
 import { byId, duration, h, once } from "./dom.js";
 
 const WHO = { user: "You", agent: "Agent", tool: "Tool" };
@@ -170,7 +170,7 @@ function piece([kind, content]) {
 export function waitBar(turn) {
   const found = parts(turn);
   const total = found.reduce((sum, { ms }) => sum + ms, 0);
-  const label = found.map(({ name, ms }) => `${name} ${ms} ms`).join(", ");
+  const label = [...found.map(({ name, ms }) => `${name} ${ms} ms`), ending(turn)].filter(Boolean).join(", ");
   const bar = h("span", { class: "wait", role: "img", title: label, "aria-label": label });
   for (const { stage, ms } of found) {
     const part = h("i", { class: `part-${stage}` });

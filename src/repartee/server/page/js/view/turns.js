@@ -1,6 +1,6 @@
 /** The turns as a table: the timeline's numbers for those who don't see it, or want them exactly. */
 
-import { latency, median, parts } from "../model/turns.js";
+import { ending, latency, median, parts } from "../model/turns.js";
 import { byId, duration, h } from "./dom.js";
 
 export class TurnsView {
@@ -38,7 +38,13 @@ export class TurnsView {
       "tr",
       {},
       h("td", {}, String(turn.number), h("span", { class: "said-there", text: said, title: said })),
-      h("td", {}, h("span", { class: "total", text: ms === null ? "–" : String(ms) }), turn.interrupted ? " interrupted" : ""),
+      h(
+        "td",
+        {},
+        h("span", { class: "total", text: ms === null ? "–" : String(ms) }),
+        turn.interrupted ? " interrupted" : "",
+        h("span", { class: "said-there", text: ending(turn), title: ending(turn) }),
+      ),
       h("td", {}, list),
     );
   }
