@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -540,3 +541,21 @@ async def test_a_conversation_of_messages_alone_keeps_its_roles() -> None:
         await talk.answer()
         assert talk.asked[-1] == [("system", "system"), ("assistant", "assistant"), ("user", "user")]
         assert isinstance(talk.llm.requests[-1].context.items[0], Message)
+
+
+@virtual_time
+async def test_a_response_may_sound_in_a_format_of_its_own() -> None:
+    async with Talk(replies=["One two.", "Three."]) as talk:
+        item_id = (await talk.answer("hi", audio={"output": {"format": {"type": "audio/pcmu"}}}))["output"][
+            0
+        ]["id"]
+        audio = [base64.b64decode(each["delta"]) for each in talk.client.all("response.output_audio.delta")]
+        assert sum(map(len, audio)) == 500 * 8
+        talk.send(
+            "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=501, event_id="x"
+        )
+        assert "500ms is already shorter" in talk.client.last("error")["error"]["message"]
+        talk.client.clear()
+        await talk.answer("hi")
+        audio = [base64.b64decode(each["delta"]) for each in talk.client.all("response.output_audio.delta")]
+        assert sum(map(len, audio)) == 250 * 48

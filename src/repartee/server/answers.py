@@ -159,7 +159,7 @@ class Answers:
         asked = asked_of(writer, session, owner.served, owner.conversation, hint=hint)
         answer = Answer(
             writer,
-            make_audio=self._audio_maker(session),
+            make_audio=self._audio_maker(writer, session),
             tell=owner.tell,
             limit=asked.limit,
             play=self._player(writer),
@@ -191,8 +191,9 @@ class Answers:
             # It was cancelled while it waited for the caller's words.
             self._requested.pop(asked.options.request_id, None)
 
-    def _audio_maker(self, session: Any) -> Callable[[int], ItemAudio]:
-        format, speed, played = output_of(session).format, speed_of(session), self._owner.output is not None
+    def _audio_maker(self, writer: ResponseWriter, session: Any) -> Callable[[int], ItemAudio]:
+        format = given(output_of(writer.params).format, None) or output_of(session).format
+        speed, played = speed_of(session), self._owner.output is not None
         # `speed` is that of the response's beginning: it changes between turns only.
         return lambda rate: ItemAudio(rate, format, speed=speed, played=played)
 
