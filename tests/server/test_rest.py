@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from repartee.clock import wall_time
-from repartee.server.asgi import service_of
+from repartee.compose import Conversing, Spoken
+from repartee.server.asgi import app, service_of
+from repartee.server.policy import Policy
 from repartee.server.replies import ErrorReply
 from repartee.server.rest import read_json
-from tests.server.serving import closing, http, make_app, open_socket, over_sockets, serving
+from repartee.server.served import Served
+from repartee.testing import ScriptedLLM, ScriptedTTS
+from tests.server.serving import FakeSession, closing, http, make_app, open_socket, over_sockets, serving
 
 KEY, OTHER = "sk-test-key-1", "sk-test-key-2"
 SECRETS = "/v1/realtime/client_secrets"
@@ -129,6 +133,22 @@ async def test_a_connection_that_asks_for_nothing_is_dropped() -> None:
             writer.close()
 
 
+@pytest.mark.parametrize(
+    "told, voices",
+    [
+        ({}, ["ada", "bob", "eve"]),
+        ({"voices": ["bob", "eve"]}, ["bob", "eve"]),
+        ({"voices": ["bob", "eve"], "policy": Policy(voices=("eve",))}, ["eve"]),
+    ],
+)
+@over_sockets
+async def test_a_model_has_its_voices_with_it(told: dict[str, Any], voices: list[str]) -> None:
+    model = Spoken(Conversing(ScriptedLLM()), ScriptedTTS(voices=["ada", "bob", "eve"]))
+    application = app(Served.of(model, name="m", **told), session_factory=FakeSession)  # type: ignore[arg-type]
+    async with serving(application) as server, http(server) as client:
+        assert (await client.get("/v1/models/m")).json()["voices"] == voices
+
+
 @over_sockets
 async def test_models_health_and_readiness() -> None:
     async with serving(make_app((KEY,))) as server, http(server) as client:
@@ -139,10 +159,20 @@ async def test_models_health_and_readiness() -> None:
         assert (await client.get("/v1/models/other", headers=key)).json()["error"][
             "code"
         ] == "model_not_found"
+        assert "voices" not in listed["data"][0]
         assert (await client.get("/v1/models")).status_code == 401
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         assert (await client.get("/readyz")).json() == {"status": "ready"}
         service = service_of(server.application)
+        places = [service.admission.enter("one") for _ in range(service.options.sessions)]
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "full"})
+        places[0].release()
+        assert (await client.get("/readyz")).status_code == 200
+        service.begin_drain()
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "draining"})
+        service.admission.draining = False
         service.failure = "no weights"
         answer = await client.get("/readyz")  # begins again
         assert (answer.status_code, answer.json()["status"]) == (503, "starting")

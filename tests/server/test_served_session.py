@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -333,6 +334,32 @@ async def test_updates_reach_the_model_and_come_back_narrow() -> None:
         assert request.instructions == "Be kind."
         assert request.tools == ()
         assert request.tool_choice == "auto"
+
+
+@virtual_time
+async def test_who_names_no_model_may_name_any_once() -> None:
+    async with Talk() as talk:
+        talk.session.served = replace(
+            talk.served, any_name=True
+        )  # as the service does where it serves one model
+        talk.update(model="gpt-realtime", audio={"output": {"speed": 9.0}})
+        talk.update(model="gpt-realtime")
+        talk.update(model="gpt-realtime", instructions="Be brief.")
+        talk.update(model="gpt-other")
+        talk.update(model="scripted")
+        told = [each["session"]["model"] for each in talk.client.all("session.updated")]
+        assert told == ["gpt-realtime", "gpt-realtime"]
+        wrong = [each["error"]["param"] for each in talk.client.all("error")]
+        assert wrong == ["session.audio.output.speed", "session.model", "session.model"]
+    async with Talk() as talk:
+        talk.session.served = replace(talk.served, any_name=True)
+        talk.update(model="gpt-realtime", audio={"output": {"speed": 9.0}})
+        talk.update(instructions="Be brief.")
+        assert talk.client.last("session.updated")["session"]["model"] == "scripted"
+    async with Talk() as talk:
+        talk.update(model="gpt-realtime")
+        [error] = talk.client.all("error")
+        assert error["error"]["param"] == "session.model"
 
 
 @virtual_time

@@ -72,7 +72,10 @@ def test_names_and_keys() -> None:
     service = _service(_Model(), any_model=False)
     assert service.served_for("") is service.served_for("ours") is service.served[0]
     assert service.served_for("other") is None
+    [named] = _service(_Model()).served
+    assert named.any_name
     assert _service(_Model()).served_for("other") is not None
+    assert not service.served[0].any_name
     assert service.demand({"authorization": "Bearer sk-test-key-1"}).kind == "key"
     for headers in ({}, {"authorization": "Bearer sk-other"}):
         with pytest.raises(ErrorReply) as refusal:

@@ -50,6 +50,11 @@ class Admission:
         self.draining = False
         """Whether the server is about to stop: nobody new is taken in."""
 
+    @property
+    def full(self) -> bool:
+        """Whether there is room for no more sessions."""
+        return self.sessions >= self._options.sessions
+
     def enter(self, name: str) -> Place:
         """Take one session in.
 
@@ -60,7 +65,7 @@ class Admission:
             ErrorReply: 503, there is no room, or the server is about to stop; 429, there is none for this key.
         """
         self.check_open()
-        if self.sessions >= self._options.sessions:
+        if self.full:
             raise _busy(
                 503, "server_full", f"All {self._options.sessions} sessions of this server are taken."
             )

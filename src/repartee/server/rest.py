@@ -242,7 +242,6 @@ class Rest:
         """``GET …/readyz``: a new session would begin at once."""
         service = self._service
         service.begin_start()
-        if service.ready:
-            return json_response({"status": "ready"})
-        status = "draining" if service.admission.draining else "failed" if service.failure else "starting"
+        if (status := service.status) == "ready":
+            return json_response({"status": status})
         return json_response({"status": status}, status=503, headers={"Retry-After": "1"})

@@ -38,6 +38,8 @@ class Served:
     """Names of voices that the model knows; a client that names another gets the default one. ``()``: any name."""
     policy: Policy = field(default_factory=Policy)
     """What clients may change."""
+    any_name: bool = False
+    """Whether a client may call it by another name in its first ``session.update``, where it has named none before."""
     history: tuple[Item, ...] = ()
     """What was said before every session; the model knows it, clients don't see it."""
     userdata: Any = None

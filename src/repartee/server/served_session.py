@@ -25,6 +25,7 @@ from repartee.models import events as inner
 from repartee.protocol import events as ev
 from repartee.protocol.beta import BetaDialect
 from repartee.protocol.codec import CodecLimits, decode_client_event
+from repartee.protocol.config import RealtimeSession as RealtimeConfig
 from repartee.protocol.config import SessionConfig
 from repartee.protocol.connection import SERVER, Connection
 from repartee.protocol.faults import INVALID_VALUE, Close, Fault
@@ -308,11 +309,25 @@ class ServedSession:
         except ProtocolError as error:
             self.tell(connection.server.refuse(error, given(event.event_id, None) or None))
             return
+        unnamed = self._take_name(event)
         made = connection.receive(event)
         self.say(made)
         if not (made and isinstance(made[-1], ev.Error)):
             self._follow(event, made)
+        elif unnamed is not None:
+            connection.flow.session = unnamed
         self._answers.begin_all()
+
+    def _take_name(self, event: Any) -> SessionConfig | None:
+        """Let a client that came without a model's name give one now; the session without it, if it does."""
+        session = self.connection.session
+        name = getattr(event.session, "model", None) if isinstance(event, ev.SessionUpdate) else None
+        if not self.served.any_name or not isinstance(name, str) or not isinstance(session, RealtimeConfig):
+            return None
+        if session.model != self.served.name or name in ("", session.model):
+            return None
+        self.connection.flow.session = replace(session, model=name)
+        return session
 
     def _check(self, event: Any) -> None:
         """What is not allowed here, or what this model can't do, though the protocol can.

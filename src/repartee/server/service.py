@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from starlette.types import Scope
 
@@ -55,6 +56,8 @@ class Service:
                 f"the served models are named {names}; right is one or more, each with a name of its own"
             )
         self.served = tuple(served)
+        if options.any_model and len(self.served) == 1:
+            self.served = (replace(self.served[0], any_name=True),)
         self.options = options
         self.secrets = ClientSecrets(options.secrets)
         self.gatekeeper = Gatekeeper(api_keys, self.secrets)
@@ -108,6 +111,15 @@ class Service:
         """Whether a new session would begin at once."""
         started = self._starting is not None and self._starting.done() and self.failure is None
         return started and not self.admission.draining and not self._closed
+
+    @property
+    def status(self) -> str:
+        """How it is: ``ready``, or why no session would begin: ``starting``, ``failed``, ``draining`` or ``full``."""
+        if self.admission.draining or self._closed:
+            return "draining"
+        if not self.ready:
+            return "failed" if self.failure else "starting"
+        return "full" if self.admission.full else "ready"
 
     def begin_drain(self) -> None:
         """Take no new sessions from now on."""

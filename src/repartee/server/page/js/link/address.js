@@ -29,7 +29,9 @@ export async function askWhy(key, judge) {
   const { failure } = await askModels(key, judge);
   if (failure) return failure;
   const ready = await fetch(endpoint("readyz")).catch(() => null);
-  return ready?.status === 503 ? "not_ready" : "turned_down";
+  if (ready?.status !== 503) return "turned_down";
+  const { status } = await ready.json().catch(() => ({}));
+  return status === "full" ? "full" : "not_ready";
 }
 
 /**

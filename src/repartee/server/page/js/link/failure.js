@@ -63,7 +63,7 @@ export const FAILURES = {
   turned_down: {
     title: "The server turned the connection down",
     advice:
-      "Most often all its sessions are taken: wait a moment, then try again. If it stays so, it may not allow this page's address.",
+      "It has room, so it may not allow this page's address (--allow-origin); or it was full just now: then try again.",
     actions: ["retry"],
   },
   not_ready: {
