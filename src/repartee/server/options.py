@@ -121,7 +121,7 @@ class ServerOptions(LoadOptions):
     )
     tokens_per_min: int = _option(0, "tokens a minute for one key (0: no limit)", unit="tokens")
     kept_audio_bytes: int = _option(
-        64 * MIB, "audio of a session that is kept for conversation.item.retrieve", unit="bytes"
+        8 * MIB, "audio of a session that is kept for conversation.item.retrieve", unit="bytes"
     )
     ice_hosts: tuple[str, ...] = _option(
         (),
