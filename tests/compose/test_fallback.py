@@ -346,3 +346,40 @@ async def test_all_voices_fail() -> None:
         await say(voice)
     await voice.prewarm()
     await voice.aclose()
+
+
+@virtual_time
+async def test_a_voice_is_spoken_by_who_has_it() -> None:
+    first, second = ScriptedTTS(voices=["ada"], faults=[fail(2)]), ScriptedTTS(voices=["bob", "ada"])
+    third = ScriptedTTS()
+    voice = Fallback([first, second, third])
+    assert voice.capabilities.voices == ("ada", "bob")
+    ada, bob = voice.with_voice("ada"), voice.with_voice("bob")
+    await say(ada)
+    await say(bob)  # the first fails, the second has it
+    assert [each.voice for each in first.utterances] == ["ada", ""]
+    assert [each.voice for each in second.utterances] == ["bob"]
+    with pytest.raises(
+        ConfigurationError, match=r"none of 3 providers has a voice 'eve'; they have ada, bob"
+    ):
+        voice.with_voice("eve")
+
+
+@virtual_time
+async def test_another_voice_of_a_session_tells_it_of_switches_and_closes_nothing() -> None:
+    closed: list[TTS] = []
+
+    class Closes(ScriptedTTS):
+        async def aclose(self) -> None:
+            closed.append(self)
+
+    events: list[RealtimeEvent] = []
+    voice = Fallback([Closes(voices=["ada"], faults=[fail(1)]), Closes(voices=["ada"])])
+    mine = voice.bound(events.append).with_voice("ada")
+    await say(mine)
+    assert [type(event) for event in events] == [ErrorOccurred, ProviderSwitched]
+    await mine.aclose()
+    await mine.bound(events.append).aclose()
+    assert not closed
+    await voice.aclose()
+    assert len(closed) == 2

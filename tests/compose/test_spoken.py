@@ -201,3 +201,53 @@ def test_what_it_adds() -> None:
     assert spoken.capabilities.audio_output
     assert spoken.capabilities.output_sample_rate == 16_000
     assert spoken.first_words == 7
+
+
+@virtual_time
+async def test_a_session_and_a_response_choose_the_voice() -> None:
+    tts = ScriptedTTS(voices=["ada", "bob"])
+    spoken = model("One.", "Two.", "Three.", "Four.", tts=tts)
+    assert spoken.capabilities.voices == ("ada", "bob")
+    async with Stage(spoken, voice="bob") as stage, Stage(spoken) as other:
+        stage.session.create_response(ResponseOptions())
+        other.session.create_response(ResponseOptions())
+        await elapse(2)
+        stage.session.create_response(ResponseOptions(voice="ada"))
+        await elapse(2)
+        stage.session.create_response(ResponseOptions())
+        await elapse(2)
+    assert {each.text: each.voice for each in tts.utterances} == {
+        "One.": "bob",
+        "Two.": "",
+        "Three.": "ada",
+        "Four.": "bob",
+    }
+    assert not stage.of(ev.ErrorOccurred)
+
+
+@virtual_time
+async def test_a_voice_that_there_is_not_is_told_once_and_the_default_one_speaks() -> None:
+    tts = ScriptedTTS(voices=["ada"])
+    async with Stage(model("One.", "Two.", tts=tts), voice="eve") as stage:
+        for _ in range(2):
+            stage.session.create_response(ResponseOptions())
+            await elapse(2)
+    assert [(each.text, each.voice) for each in tts.utterances] == [("One.", ""), ("Two.", "")]
+    assert [done.status for done in stage.of(ev.ResponseDone)] == ["completed", "completed"]
+    [error] = stage.of(ev.ErrorOccurred)
+    assert (error.stage, error.fatal) == ("tts", False)
+    assert str(error.error) == "this ScriptedTTS has no voice 'eve'; it has ada"
+
+
+@virtual_time
+async def test_a_session_remembers_few_voices() -> None:
+    names = [f"v{number}" for number in range(40)]
+    tts = ScriptedTTS(voices=names)
+    async with Stage(model(*["Yes."] * 40, tts=tts)) as stage:
+        for name in names:
+            stage.session.create_response(ResponseOptions(voice=name))
+            await elapse(2)
+        session: Any = stage.session
+        assert len(session._voices) == 16
+        assert not session._asked
+    assert [each.voice for each in tts.utterances] == names

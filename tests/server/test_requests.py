@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from repartee.chat import function_tool
-from repartee.compose import Conversing
+from repartee.compose import Conversing, Spoken
 from repartee.models.wire import declared_tools
 from repartee.protocol.config import (
     AudioOutputConfig,
@@ -15,7 +15,7 @@ from repartee.protocol.config import (
 from repartee.protocol.tools import FunctionTool, ToolChoice
 from repartee.server.requests import offered_tools, session_options, speed_of
 from repartee.server.served import Served
-from repartee.testing import ScriptedLLM
+from repartee.testing import ScriptedLLM, ScriptedTTS
 
 
 @function_tool
@@ -63,6 +63,9 @@ def test_only_voices_that_the_model_knows() -> None:
     assert session_options(voiced("alloy"), served()).voice == "alloy"
     assert session_options(voiced(VoiceId(id="mine")), served()).voice == "mine"
     assert session_options(voiced("alloy"), served(voices=("en-us",))).voice is None
+    one, two = (Spoken(Conversing(ScriptedLLM()), ScriptedTTS(voices=names)) for names in ([], ["ada"]))
+    assert session_options(voiced("alloy"), Served.of(one)).voice is None  # it has nothing to choose from
+    assert session_options(voiced("alloy"), Served.of(two)).voice == "alloy"  # it may know more than it lists
     assert session_options(voiced("en-us"), served(voices=("en-us",))).voice == "en-us"
     assert speed_of(voiced("x")) == 1.2
     assert speed_of(None) == 1.0

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from repartee.compose import Conversing, Spoken
 from repartee.protocol.config import RealtimeSession, TranscriptionSession
 from repartee.protocol.sessions import default_session
 from repartee.server.replies import ErrorReply
 from repartee.server.served import Served
 from repartee.server.session_config import begin_session, bound_session, kind_named, session_to_raw
-from repartee.testing import ScriptedRealtimeModel
+from repartee.testing import ScriptedLLM, ScriptedRealtimeModel, ScriptedTTS
 
 
 def _served(**more: Any) -> Served:
@@ -23,6 +24,9 @@ def test_it_begins_with_what_is_served() -> None:
     raw = session_to_raw(begin_session(served, "realtime", model="", expires_at=9))
     assert (raw["model"], raw["instructions"], raw["expires_at"]) == ("ours", "Be kind.", 9)
     assert raw["audio"]["output"]["voice"] == "ada"
+    spoken = Spoken(Conversing(ScriptedLLM()), ScriptedTTS(voices=["eve"]))
+    raw = session_to_raw(begin_session(Served.of(spoken), "realtime", model="", expires_at=0))
+    assert raw["audio"]["output"]["voice"] == "eve"
     made = begin_session(_served(), "transcription", model="", expires_at=9)
     assert isinstance(made, TranscriptionSession)
 

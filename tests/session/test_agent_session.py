@@ -6,7 +6,7 @@ import pytest
 
 from repartee.models import events as ev
 from repartee.session import Agent
-from repartee.testing import MemoryTextOutput, Reply, ScriptedLLM, elapse, virtual_time
+from repartee.testing import MemoryTextOutput, Reply, ScriptedLLM, ScriptedTTS, elapse, virtual_time
 from tests.session.scene import Scene
 
 # Speech is seen in windows of 32 ms and given in frames of 20 ms: what begins at 960 ms is confirmed (96 ms later) by
@@ -224,3 +224,21 @@ async def test_a_long_reply_keeps_the_output_and_the_voice_on_a_short_lead() -> 
         assert given <= 30 + 5.2  # what was heard, and the voice's lead
         await handle
     assert scene.heard == words.strip()
+
+
+@virtual_time
+async def test_an_agent_has_a_voice() -> None:
+    voice = ScriptedTTS(ms_per_word=200.0, voices=["ada"])
+    agent, nobody = Agent(voice="ada"), Agent(voice="eve")
+    async with Scene("Hello.", "Yes.", "No.", tts=voice, agent=agent) as scene:
+        await scene.session.send_text("hi")
+        scene.session.update_agent(nobody)
+        for text in ("really?", "sure?"):
+            await scene.session.send_text(text)
+    assert [(each.text, each.voice) for each in voice.utterances] == [
+        ("Hello.", "ada"),
+        ("Yes.", ""),
+        ("No.", ""),
+    ]
+    [error] = scene.events(ev.ErrorOccurred)
+    assert "no voice 'eve'; it has ada" in str(error.error)

@@ -85,9 +85,16 @@ class FallbackLLM(LLM):
 class FallbackTTS(TTS):
     """Several voices as one: all speak at the first one's rate. See `Fallback`."""
 
-    def __init__(self, desk: Desk[TTS], *, deadline_s: float | None) -> None:
+    def __init__(
+        self, desk: Desk[TTS], *, deadline_s: float | None, speakers: Sequence[TTS] | None = None
+    ) -> None:
         self._desk = desk
         self._deadline_s = deadline_s
+        self._owns = speakers is None
+        pairs = zip(desk.models, speakers or desk.models, strict=True)
+        self._speakers = {
+            id(voice): speaker for voice, speaker in pairs
+        }  # what each of the desk's speaks with
         able = [voice.capabilities for voice in desk.models]
         shared = [each for each in able[0].languages if all(each in other.languages for other in able)]
         self.capabilities = TTSCapabilities(
@@ -95,11 +102,28 @@ class FallbackTTS(TTS):
             word_times=all(each.word_times for each in able),
             min_words=max(each.min_words for each in able),
             languages=tuple(shared) or able[0].languages,
+            voices=tuple(dict.fromkeys(name for each in able for name in each.voices)),
         )
 
     def bound(self, on_event: Sink) -> FallbackTTS:
         """The same voices for one session, which is told of failures and switches."""
-        return FallbackTTS(self._desk.bound(on_event), deadline_s=self._deadline_s)
+        speakers = None if self._owns else tuple(self._speakers.values())
+        return FallbackTTS(self._desk.bound(on_event), deadline_s=self._deadline_s, speakers=speakers)
+
+    def with_voice(self, name: str) -> FallbackTTS:
+        """The same with another voice, wherever one has it; the others speak with their own.
+
+        Raises:
+            ConfigurationError: none has it.
+        """
+        speakers = [_with_voice(each, name) for each in self._desk.models]
+        if all(each is None for each in speakers):
+            known = ", ".join(self.capabilities.voices) or "none that has a name"
+            raise ConfigurationError(
+                f"none of {len(speakers)} providers has a voice {name!r}; they have {known}"
+            )
+        own = [each or model for each, model in zip(speakers, self._desk.models, strict=True)]
+        return FallbackTTS(self._desk, deadline_s=self._deadline_s, speakers=own)
 
     @property
     def in_use(self) -> str:
@@ -116,7 +140,7 @@ class FallbackTTS(TTS):
         position = 0
         resampler: Resampler | None = None
         async with aclosing(
-            first_to_begin(desk, lambda tts: tts.synthesize(text), self._deadline_s)
+            first_to_begin(desk, lambda tts: self._speakers[id(tts)].synthesize(text), self._deadline_s)
         ) as chunks:
             async for index, chunk in chunks:
                 own_rate = desk.models[index].capabilities.sample_rate
@@ -142,7 +166,15 @@ class FallbackTTS(TTS):
 
     async def aclose(self) -> None:
         """Close them all."""
-        await close_all(self._desk.models)
+        if self._owns:
+            await close_all(self._desk.models)
+
+
+def _with_voice(tts: TTS, name: str) -> TTS | None:
+    try:
+        return tts.with_voice(name)
+    except ConfigurationError:
+        return None
 
 
 def _tail(resampler: Resampler) -> AudioFrame:

@@ -19,7 +19,7 @@ from repartee.compose.clauses import ClauseSplitter
 from repartee.compose.providers import bound_to
 from repartee.compose.tasks import TaskOwner
 from repartee.compose.wrapper import WrapperModel, WrapperSession
-from repartee.errors import ModelError, ModelTimeoutError, ReparteeError
+from repartee.errors import ConfigurationError, ModelError, ModelTimeoutError, ReparteeError
 from repartee.models import (
     TTS,
     RealtimeModel,
@@ -49,13 +49,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Spoken"]
 
+_VOICES_MAX = 16
+
 
 class Spoken(WrapperModel):
     """A model that speaks.
 
     Args:
         model: gives text.
-        tts: the voice.
+        tts: the voice. A session, or a response, may choose another that it has.
         first_words: the first piece is spoken after so many words, even where no clause ends (never fewer than the
             voice's ``min_words``). Default 4.
         chunk_timeout_s: how long the voice may take for its next sound. Default 10.
@@ -82,7 +84,10 @@ class Spoken(WrapperModel):
         self.max_lead_s = max_lead_s
         self.max_reply_chars = max_reply_chars
         self.capabilities = replace(
-            model.capabilities, audio_output=True, output_sample_rate=tts.capabilities.sample_rate
+            model.capabilities,
+            audio_output=True,
+            output_sample_rate=tts.capabilities.sample_rate,
+            voices=tts.capabilities.voices,
         )
 
     def session(self, options: SessionOptions, *, on_event: Sink, clock: Clock) -> RealtimeSession:
@@ -106,6 +111,7 @@ class _Speech:
     response_id: str
     request_id: str
     splitter: ClauseSplitter
+    tts: TTS
     draft: bool
     """Whether nobody may know of it yet."""
     pieces: deque[tuple[str, str] | RealtimeEvent] = field(
@@ -132,6 +138,8 @@ class _SpokenSession(WrapperSession):
         self._tts = bound_to(model.tts, on_event)
         self._silent: set[str] = set()  # requests for text only, until their response begins
         self._drafts: set[str] = set()  # requests that prepare an answer, until their response begins
+        self._asked: dict[str, str] = {}  # requests for a voice of their own, until their response begins
+        self._voices: dict[str, TTS] = {}  # those that were asked for; at most _VOICES_MAX
         self._speeches: dict[str, _Speech] = {}
         self._alignments: dict[str, Alignment] = {}
         self._failed_item_id = ""
@@ -153,8 +161,11 @@ class _SpokenSession(WrapperSession):
         modalities = self.options.modalities if options.modalities is None else options.modalities
         if "audio" not in modalities:
             self._silent.add(options.request_id)
-        elif options.draft is not None:
-            self._drafts.add(options.request_id)
+        else:
+            if options.draft is not None:
+                self._drafts.add(options.request_id)
+            if options.voice is not None:
+                self._asked[options.request_id] = options.voice
         self.inner.create_response(replace(options, modalities=("text",)))
 
     def release_response(self, request_id: str) -> None:
@@ -209,7 +220,23 @@ class _SpokenSession(WrapperSession):
         splitter = ClauseSplitter(first_words=self._model.first_words)
         draft = request_id in self._drafts
         self._drafts.discard(request_id)
-        self._speeches[response_id] = _Speech(response_id, request_id, splitter, draft)
+        tts = self._voice(self._asked.pop(request_id, self.options.voice))
+        self._speeches[response_id] = _Speech(response_id, request_id, splitter, tts, draft)
+
+    def _voice(self, name: str | None) -> TTS:
+        """The voice of that name; the default one where there is none, which is told once."""
+        if name is None:
+            return self._tts
+        if (tts := self._voices.get(name)) is None:
+            try:
+                tts = self._tts.with_voice(name)
+            except ConfigurationError as error:
+                tts = self._tts
+                self.emit(ErrorOccurred(error, "tts"))
+            while len(self._voices) >= _VOICES_MAX:
+                del self._voices[next(iter(self._voices))]
+            self._voices[name] = tts
+        return tts
 
     def _hear_text(self, speech: _Speech, event: TranscriptDelta) -> None:
         if speech.overflow:
@@ -312,8 +339,8 @@ class _SpokenSession(WrapperSession):
         words = _Words(text)
         alignment = self._alignments.get(item_id) or Alignment()
         start_ms = last_ms = alignment.audio_ms
-        placed = self._tts.capabilities.word_times
-        async with aclosing(self._tts.synthesize(text)) as chunks:
+        placed = speech.tts.capabilities.word_times
+        async with aclosing(speech.tts.synthesize(text)) as chunks:
             while (chunk := await self._next_chunk(chunks)) is not None:
                 if speech.response_id not in self._speeches:
                     return

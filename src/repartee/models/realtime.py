@@ -77,6 +77,9 @@ class RealtimeCapabilities(LLMCapabilities):
     """Takes `ResponseOptions.draft` and `RealtimeSession.release_response`."""
     verbatim: bool = False
     """Takes `ResponseOptions.say`."""
+    voices: tuple[str, ...] | None = None
+    """Names for `SessionOptions.voice`, the default first; it may know more. ``()``: it has one voice. ``None``: not
+    known."""
     input_sample_rate: int = 24_000
     output_sample_rate: int = 24_000
 
@@ -91,7 +94,7 @@ class SessionOptions:
     modalities: tuple[Modality, ...] = ("audio",)
     """``("text",)``: no voice, even where the model has one."""
     voice: str | None = None
-    """``None``: the model's default."""
+    """``None``: the model's default, which also speaks where it has no voice of that name (`ErrorOccurred`)."""
     max_output_tokens: int | None = None
     """``None``: the model's own limit."""
     temperature: float | None = None

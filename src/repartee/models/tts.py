@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from repartee.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from repartee.audio import AudioFrame
 
@@ -43,6 +45,8 @@ class TTSCapabilities:
     min_words: int = 1
     """The fewest words in a piece that it still speaks well: a voice with good prosody wants a clause."""
     languages: tuple[str, ...] = ("en",)
+    voices: tuple[str, ...] = ()
+    """Names for `TTS.with_voice`, that of its own voice first; it may know more. ``()``: it has one voice."""
 
 
 class TTS(ABC):
@@ -59,6 +63,17 @@ class TTS(ABC):
         Raises:
             ModelError: the voice failed.
         """
+
+    def with_voice(self, name: str) -> TTS:
+        """The same engine with another of its voices: at the same sample rate, for as long as this one is open.
+
+        What it needs it shares with this one, so it costs next to nothing, and closing it does nothing. Any number
+        of them may speak at the same time. Default: there is no other voice.
+
+        Raises:
+            ConfigurationError: there is no such voice; says which there are.
+        """
+        raise ConfigurationError(f"{type(self).__name__} has one voice, and none by the name {name!r}")
 
     async def prewarm(self) -> None:
         """Load what is needed, so the first sound is not late. Default: nothing."""

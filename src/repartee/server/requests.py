@@ -61,7 +61,9 @@ def speed_of(session: SessionConfig | None) -> float:
 def _voice(output: AudioOutputConfig, served: Served) -> str | None:
     voice = given(output.voice, None)
     name = voice.id if isinstance(voice, VoiceId) else voice
-    return name if name and (not served.voices or name in served.voices) else None
+    if served.voices:
+        return name if name in served.voices else None
+    return name if name and served.model.capabilities.voices != () else None
 
 
 def _transcription(session: RealtimeSession) -> dict[str, Any] | None:

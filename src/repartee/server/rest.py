@@ -232,7 +232,9 @@ class Rest:
 
     def _model(self, served: Served) -> dict[str, Any]:
         created = self._service.started_at
-        return {"id": served.name, "object": "model", "created": created, "owned_by": "repartee"}
+        model = {"id": served.name, "object": "model", "created": created, "owned_by": "repartee"}
+        voices = served.policy.voices or served.voices or served.model.capabilities.voices
+        return model | ({"voices": list(voices)} if voices else {})
 
     async def health(self, request: Request) -> Response:
         """``GET …/healthz``: the process answers."""

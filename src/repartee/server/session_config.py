@@ -45,7 +45,8 @@ def begin_session(
         if model and hasattr(bound, "model"):
             changes["model"] = model
         return replace(bound, **changes)  # type: ignore[type-var]
-    more: dict[str, Any] = {"voice": served.voices[0]} if served.voices else {}
+    voices = served.voices or served.model.capabilities.voices
+    more: dict[str, Any] = {"voice": voices[0]} if voices else {}
     if served.instructions:
         more["instructions"] = served.instructions
     return default_session(

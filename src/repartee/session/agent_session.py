@@ -55,6 +55,8 @@ class Agent:
         instructions: what the model is told about its part. Default: nothing.
         tools: functions that it may call, besides the session's.
         chat_context: what was said before. Default: nothing.
+        voice: a name of one of the model's voices (of `TTS.with_voice`, where there is a ``tts``); if it has none of
+            that name, that is one `ErrorOccurred`, and its default voice speaks. Default: that.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Agent:
         *,
         tools: Sequence[FunctionTool] = (),
         chat_context: ChatContext | None = None,
+        voice: str | None = None,
     ) -> None:
         self.instructions = instructions
+        self.voice = voice
         self.tools = tuple(tools)
         self.chat_context = chat_context.copy() if chat_context is not None else ChatContext()
 
@@ -297,7 +301,7 @@ class AgentSession:
         await self._need_live().speeches.wait_for_idle()
 
     def update_agent(self, agent: Agent) -> None:
-        """Let another agent go on with this conversation: its instructions and tools count from the next reply."""
+        """Let another agent go on with this conversation: what it is counts from the next reply."""
         live = self._need_live()
         tool_table(self._tools_with(agent))
         self._agent = agent
@@ -310,6 +314,7 @@ class AgentSession:
             instructions=agent.instructions if agent is not None else "",
             tools=self.tools,
             modalities=modalities,
+            voice=agent.voice if agent is not None else None,
         )
 
     # -- speaking and listening --------------------------------------------------------------------------------

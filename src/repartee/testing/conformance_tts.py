@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repartee.audio import AudioFrame, peak_dbfs
+from repartee.errors import ConfigurationError
 from repartee.models import TTS, SpeechChunk, TimedWord
 
 __all__ = ["TTS_CHECKS", "TTSCheck", "check_tts"]
@@ -176,6 +177,26 @@ async def sessions_share_it(voice: TTS) -> None:
         _assert_alike(one, other)
 
 
+async def other_voices_are_as_good(voice: TTS) -> None:
+    """Voices that it names speak at its sample rate, beside each other, and close alone; others are refused."""
+    alone = await speak(voice, SENTENCE)
+    others = [voice.with_voice(name) for name in voice.capabilities.voices[:3]]
+    for other in others:
+        assert other.capabilities.sample_rate == voice.capabilities.sample_rate, "the sample rate differs"
+    together = await asyncio.gather(*(speak(each, SENTENCE) for each in (voice, *others)))
+    for spoken in together:
+        assert spoken.chunks, "a voice that it names is silent"
+    for other in others:
+        await other.aclose()
+    _assert_alike(alone, await speak(voice, SENTENCE))
+    refusal = ""
+    try:
+        voice.with_voice("no such voice")
+    except ConfigurationError as error:
+        refusal = str(error)
+    assert "no such voice" in refusal, "a voice that it can't have was not refused by its name"
+
+
 def _assert_alike(one: Spoken, other: Spoken) -> None:
     # A voice may have some chance in it, so not bit for bit.
     length, expected = other.audio.duration_s, one.audio.duration_s
@@ -196,6 +217,7 @@ TTS_CHECKS: tuple[TTSCheck, ...] = tuple(
         closing_stops_it,
         cancelling_stops_it,
         sessions_share_it,
+        other_voices_are_as_good,
     )
 )
 """All checks; each makes its own voice."""

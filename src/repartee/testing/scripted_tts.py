@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from repartee.audio import AudioFrame
+from repartee.errors import ConfigurationError
 from repartee.models import TTS, SpeechChunk, TimedWord, TTSCapabilities
 from repartee.testing import speech
 from repartee.testing.faults import Fault, FaultPlan
@@ -31,6 +33,8 @@ class Utterance:
     outcome: Literal["running", "completed", "cancelled", "failed"] = "running"
     given_samples: int = 0
     """How much of the audio was taken."""
+    voice: str = ""
+    """The one of `ScriptedTTS.with_voice`; ``""``: the own."""
 
 
 class ScriptedTTS(TTS):
@@ -46,6 +50,7 @@ class ScriptedTTS(TTS):
         sample_rate: default: 24000.
         word_times: whether it tells when words begin. Default: ``True``.
         min_words: as in `TTSCapabilities`. Default: 1.
+        voices: as in `TTSCapabilities`. All sound the same; `Utterance.voice` tells which it was. Default: one voice.
         faults: a call is a synthesis (from 1), a result a chunk.
     """
 
@@ -61,9 +66,11 @@ class ScriptedTTS(TTS):
         sample_rate: int = 24_000,
         word_times: bool = True,
         min_words: int = 1,
+        voices: Sequence[str] = (),
         faults: Sequence[Fault] = (),
     ) -> None:
-        self.capabilities = TTSCapabilities(sample_rate, word_times, min_words)
+        self.capabilities = TTSCapabilities(sample_rate, word_times, min_words, voices=tuple(voices))
+        self.voice = ""
         self.ms_per_char = ms_per_char
         self.ms_per_word = ms_per_word
         self.lead_silence_ms = lead_silence_ms
@@ -73,6 +80,19 @@ class ScriptedTTS(TTS):
         self.plan = FaultPlan(faults, "tts")
         self.utterances: list[Utterance] = []
         """Every synthesis, in order."""
+
+    def with_voice(self, name: str) -> ScriptedTTS:
+        """Another voice, which adds to the same `utterances`.
+
+        Raises:
+            ConfigurationError: it was given no such voice.
+        """
+        if name not in self.capabilities.voices:
+            known = ", ".join(self.capabilities.voices) or "none that has a name"
+            raise ConfigurationError(f"this ScriptedTTS has no voice {name!r}; it has {known}")
+        other = copy.copy(self)
+        other.voice = name
+        return other
 
     def duration_ms(self, text: str) -> float:
         """How long a text takes, with the silence before it."""
@@ -98,7 +118,8 @@ class ScriptedTTS(TTS):
 
     async def synthesize(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
         audio, words = self.speak(text)
-        utterance = Utterance(text, asyncio.get_running_loop().time(), audio, words)
+        now = asyncio.get_running_loop().time()
+        utterance = Utterance(text, now, audio, words, voice=self.voice)
         self.utterances.append(utterance)
         call = len(self.utterances)
         try:

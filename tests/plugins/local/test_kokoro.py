@@ -98,7 +98,7 @@ def test_speaker_language_and_pace_are_handed_on(tmp_path: Path, fake: ModuleTyp
     assert voice.capabilities.languages == ("en-gb",)
     spoken(voice, "Go on.")
     engine: Any = voice._voice
-    assert engine._engine.calls == [("Go on.", {"voice": "bm_george", "speed": 1.5, "lang": "en-gb"})]
+    assert engine._shared.engine.calls == [("Go on.", {"voice": "bm_george", "speed": 1.5, "lang": "en-gb"})]
 
 
 def test_the_default_speaker(tmp_path: Path, fake: ModuleType) -> None:
@@ -169,3 +169,22 @@ def test_the_real_package_speaks_a_stand_in(tmp_path: Path, timed: bool) -> None
     times = [word.start_ms for word in result.words]
     assert times == sorted(times)
     assert not times or times[-1] < result.audio.duration_s * 1000
+
+
+def test_voices_of_a_file_share_one_engine(tmp_path: Path, fake: ModuleType) -> None:
+    voice = TTS(model_file(tmp_path))
+    assert voice.capabilities.voices == ("af_heart", "bm_george")  # the third can't be read
+
+    async def body() -> None:
+        george = voice.with_voice("bm_george")
+        assert (george.name, george.capabilities.languages) == ("kokoro bm_george", ("en-gb",))
+        await asyncio.gather(speak(george, "One."), speak(voice, "Two."))
+        with pytest.raises(ConfigurationError, match="no voice 'eve'"):
+            voice.with_voice("eve")
+        with pytest.raises(ConfigurationError, match="can't read"):
+            voice.with_voice("jf_alpha")
+
+    asyncio.run(body())
+    engine: Any = voice._voice
+    calls = [(text, told["voice"], told["lang"]) for text, told in engine._shared.engine.calls]
+    assert calls == [("One.", "bm_george", "en-gb"), ("Two.", "af_heart", "en-us")]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repartee.errors import ConfigurationError, MissingDependencyError, ModelError, ModelFileError
+from repartee.errors import ConfigurationError, MissingDependencyError, ModelError, ModelFileError, StateError
 from repartee.plugins.local.piper import PiperVoice, check_onnx, sentences, words_of_groups
 from repartee.plugins.local.tts import TTS
 from repartee.testing.conformance_tts import Spoken, speak
@@ -101,7 +101,7 @@ def test_speaker_pace_and_volume_are_handed_on(tmp_path: Path, fake: ModuleType)
     voice = TTS(voice_file(tmp_path), speaker="bob", rate_wpm=340, volume=0.5)
     spoken(voice, "Yes.")
     engine: Any = voice._voice
-    assert engine._engine.manner == {"speaker_id": 1, "length_scale": 0.6, "volume": 0.5}
+    assert engine._shared.engine.manner == {"speaker_id": 1, "length_scale": 0.6, "volume": 0.5}
     assert voice.name == "piper voice"
     assert voice.capabilities.sample_rate == 22_050
 
@@ -110,7 +110,7 @@ def test_raw_phonemes_are_not_obeyed(tmp_path: Path, fake: ModuleType) -> None:
     voice = TTS(voice_file(tmp_path))
     spoken(voice, "Say [[h@loU]] now.")
     engine: Any = voice._voice
-    assert engine._engine.said == ["Say   h@loU   now."]
+    assert engine._shared.engine.said == ["Say   h@loU   now."]
 
 
 def test_closing_ends_after_the_sentence_under_way(tmp_path: Path, fake: ModuleType) -> None:
@@ -122,7 +122,7 @@ def test_closing_ends_after_the_sentence_under_way(tmp_path: Path, fake: ModuleT
         await speak(voice, "Last.")
         await voice.aclose()
         engine: Any = voice._voice
-        return len(engine._engine.said)
+        return len(engine._shared.engine.said)
 
     # 200 sentences in pieces of at most 300 characters: what was under way, and what was asked for then.
     assert asyncio.run(body()) < 60
@@ -228,3 +228,36 @@ def test_the_real_package_refuses_what_is_no_voice(tmp_path: Path) -> None:
     path = voice_file(tmp_path)
     with pytest.raises(ModelFileError, match="can't be loaded"):
         spoken(TTS(path), "Hello.")
+
+
+def test_speakers_share_one_engine(tmp_path: Path, fake: ModuleType) -> None:
+    voice = TTS(voice_file(tmp_path), speaker="bob")
+    assert voice.capabilities.voices == ("bob", "anna")
+
+    async def body() -> list[int | None]:
+        anna = voice.with_voice("anna")
+        found = []
+        for each in (anna, voice, anna.with_voice("bob"), anna):
+            result = await speak(each, "Yes.")
+            assert result.words  # each knows what was found out when the engine was loaded
+            found.append(engine._shared.engine.manner["speaker_id"])
+        assert len(engine._shared.engine.said) == 4
+        with pytest.raises(ConfigurationError, match="no speaker 'eve'; it has anna, bob"):
+            voice.with_voice("eve")
+        await anna.aclose()
+        await speak(voice, "Still here.")
+        await voice.aclose()
+        with pytest.raises(StateError):
+            await speak(anna, "No more.")
+        return found
+
+    engine: Any = voice._voice
+    assert asyncio.run(body()) == [0, 1, 1, 0]
+
+
+def test_speakers_without_names_have_numbers(tmp_path: Path, fake: ModuleType) -> None:
+    assert TTS(voice_file(tmp_path, speaker_id_map={})).capabilities.voices == ("0", "1")
+    one = TTS(voice_file(tmp_path, speaker_id_map={}, num_speakers=1))
+    assert one.capabilities.voices == ()
+    with pytest.raises(ConfigurationError, match="no speaker 'alloy'; it has one, without a name"):
+        one.with_voice("alloy")

@@ -241,3 +241,71 @@ def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
             TTS(str(path))
     with pytest.raises(ModelFileError, match=r"\.onnx files"):
         TTS(tmp_path)
+
+
+def pitch_hz(of: Spoken) -> float:
+    """The median of the voice's pitch, by autocorrelation of its loud stretches."""
+    sound, rate = of.audio.as_array().astype(float), of.audio.sample_rate
+    size, low, high = rate // 25, rate // 400, rate // 70
+    found = []
+    for at in range(0, len(sound) - size, size):
+        part = sound[at : at + size] - sound[at : at + size].mean()
+        alike = np.correlate(part, part, "full")[size - 1 :]
+        lag = low + int(alike[low:high].argmax())
+        if np.sqrt((part**2).mean()) > 1000 and alike[lag] > 0.5 * alike[0]:
+            found.append(rate / lag)
+    return float(np.median(found))
+
+
+def test_openais_names_are_voices_of_their_own_and_beside_each_other() -> None:
+    async def body() -> dict[str, Spoken]:
+        voice = TTS()
+        names = voice.capabilities.voices
+        assert names[:3] == ("marin", "cedar", "alloy")
+        voices = [voice, *(voice.with_voice(name) for name in names)]
+        text = "The table for two is booked at seven."
+        once = await asyncio.gather(*(speak(each, text) for each in voices))
+        for each, before in zip(reversed(voices), reversed(once), strict=True):  # again, in another order
+            again = await speak(each, text)
+            assert again.audio.duration_s == pytest.approx(before.audio.duration_s, rel=0.02)
+            assert pitch_hz(again) == pytest.approx(pitch_hz(before), rel=0.03)
+        assert voices[1].name == voice.name  # marin is the default voice
+        assert len({each.name for each in voices[1:]}) == 13
+        return dict(zip(names, once[1:], strict=True))
+
+    found = asyncio.run(body())
+    pitches = {name: pitch_hz(each) for name, each in found.items()}
+    for name in ("marin", "alloy", "coral", "sage", "shimmer", "fable", "nova"):
+        assert 150 < pitches[name] < 220, pitches
+    for name in ("cedar", "ash", "ballad", "echo", "verse", "onyx"):
+        assert 75 < pitches[name] < 120, pitches
+
+
+def test_another_voice_speaks_the_language_of_the_first() -> None:
+    german = TTS("de+m1", rate_wpm=140)
+    assert german.capabilities.voices[:2] == ("echo", "marin")
+    other = german.with_voice("Marin")
+    assert (other.name, other.capabilities.languages) == ("espeak-ng de+f2", ("de",))
+    assert other.with_voice("en-gb+f3").name == "espeak-ng en-gb+f3"
+    assert TTS("en-gb").capabilities.voices[:2] == ("en-gb", "marin")
+    engine: Any = other._voice
+    assert engine._settings.rate_wpm == 140
+    for name in ("robot", "en-us+nobody", "../../etc/passwd", ""):
+        with pytest.raises(ConfigurationError, match="has no voice"):
+            german.with_voice(name)
+
+
+def test_another_voice_ends_with_the_first_and_not_before() -> None:
+    async def body() -> None:
+        voice = TTS()
+        other = voice.with_voice("cedar")
+        await other.aclose()
+        with pytest.raises(StateError):
+            await speak(other, "No.")
+        other = voice.with_voice("cedar").with_voice("alloy")
+        await speak(other, "Yes.")
+        await voice.aclose()
+        with pytest.raises(StateError):
+            await speak(other, "No more.")
+
+    asyncio.run(body())

@@ -244,3 +244,27 @@ def test_bad_arguments() -> None:
         repr(TTS(base_url="http://localhost:1/v1"))
         == "openai.TTS('gpt-4o-mini-tts', voice='marin' at localhost:1)"
     )
+
+
+def test_sessions_may_have_other_voices() -> None:
+    async def body(server: HttpServer, voice: TTS) -> None:
+        assert voice.capabilities.voices == ("ada", "bob")
+        bob = voice.with_voice("bob")
+        await say(bob)
+        await bob.aclose()
+        await say(voice)
+        with pytest.raises(ConfigurationError, match="no voice 'marin'; it has ada, bob; pass voices="):
+            voice.with_voice("marin")
+        with pytest.raises(ConfigurationError, match="no voice"):
+            voice.with_voice("voice_1234")
+
+    server = with_server(body, speak, voice="ada", voices=["bob", "ada"])
+    assert [asked.json["voice"] for asked in server.requests] == ["bob", "ada"]
+
+
+def test_openais_voices() -> None:
+    voice = TTS(api_key="sk-test", voice="cedar")
+    assert voice.capabilities.voices[:3] == ("cedar", "marin", "alloy")
+    assert voice.with_voice("nova").voice == "nova"
+    assert voice.with_voice("voice_1234").voice == "voice_1234"
+    assert voice.voice == "cedar"

@@ -6,10 +6,11 @@ the model tells durations.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def find_voices(model: Path) -> Path | None:
         return None  # a Piper voice, whatever else lies there
     found = sorted(model.parent.glob("voices*.bin")) + sorted(model.parent.glob("voices*.npz"))
     return found[-1] if found else None
+
+
+@dataclass(slots=True)
+class _Engine:
+    """What all voices of a file share."""
+
+    engine: Any = None
+    timed: bool = False
 
 
 class KokoroVoice(LocalVoice):
@@ -58,26 +67,46 @@ class KokoroVoice(LocalVoice):
         voices = voices or find_voices(path)
         if voices is None:
             raise ModelFileError(f"the Kokoro model {path} needs its file of voices: give voices=...")
-        names = _names_in(voices)
-        self._speaker = _choose(names, speaker, voices)
+        self._names = _names_in(voices)
+        self._voices = voices
+        self._speak_as(speaker)
+        if importlib.util.find_spec("kokoro_onnx") is None:
+            raise MissingDependencyError("a Kokoro voice", package="kokoro-onnx", extra="kokoro")
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix="repartee-kokoro")
+        self._path = path
+        self._speed, self._volume = speed, volume
+        self._shared = _Engine()
+
+    def _speak_as(self, speaker: str | int | None) -> None:
+        self._speaker = _choose(self._names, speaker, self._voices)
         self._language = _LANGUAGES.get(self._speaker[:1])
         if self._language is None:
             raise ConfigurationError(
                 f"the voice {self._speaker!r} speaks a language that kokoro-onnx can't read; choose one whose name "
                 f"begins with {', '.join(_LANGUAGES)}"
             )
-        if importlib.util.find_spec("kokoro_onnx") is None:
-            raise MissingDependencyError("a Kokoro voice", package="kokoro-onnx", extra="kokoro")
         self.name = f"kokoro {self._speaker}"
-        self.capabilities = TTSCapabilities(_SAMPLE_RATE, False, 3, (self._language,))
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="repartee-kokoro")
-        self._path, self._voices = path, voices
-        self._speed, self._volume = speed, volume
-        self._engine: Any = None
+        readable = sorted(name for name in self._names if name[:1] in _LANGUAGES)
+        voices = tuple(dict.fromkeys((self._speaker, *readable)))
+        self.capabilities = TTSCapabilities(_SAMPLE_RATE, False, 3, (self._language,), voices)
+
+    def with_speaker(self, name: str) -> KokoroVoice:
+        """Another voice in the same file, by the same engine.
+
+        Raises:
+            ConfigurationError: it is not there, or speaks a language that can't be read.
+        """
+        other = copy.copy(self)
+        other._speak_as(name)
+        return other
 
     def load(self) -> None:
-        if self._engine is not None:
-            return
+        shared = self._shared
+        if shared.engine is None:
+            self._load(shared)
+        self.capabilities = replace(self.capabilities, word_times=shared.timed)
+
+    def _load(self, shared: _Engine) -> None:
         from kokoro_onnx import Kokoro
 
         try:
@@ -88,25 +117,25 @@ class KokoroVoice(LocalVoice):
                 f"the Kokoro model {self._path} with {self._voices.name} can't be loaded, so one of them is truncated "
                 f"or of another kind: {error}"
             ) from error
-        timed = bool(getattr(engine, "has_timings", False)) and hasattr(engine, "create_timed")
-        self.capabilities = replace(self.capabilities, word_times=timed)
-        self._engine = engine
+        shared.timed = bool(getattr(engine, "has_timings", False)) and hasattr(engine, "create_timed")
+        shared.engine = engine
 
     def speak(self, text: str, *, first: bool, last: bool, emit: Emit) -> None:
         import numpy as np
 
         self.load()
+        engine = self._shared.engine
         given_ms = 0.0
         for start, end in sentences(text):
             sentence = text[start:end]
             arguments = {"voice": self._speaker, "speed": self._speed, "lang": self._language}
             words: list[TimedWord] = []
             if self.capabilities.word_times:
-                audio, rate, timings = self._engine.create_timed(sentence.strip(), **arguments)
+                audio, rate, timings = engine.create_timed(sentence.strip(), **arguments)
                 groups = [(timing.phoneme, timing.start * 1000) for timing in timings]
                 words = words_of_groups(sentence, groups)
             else:
-                audio, rate = self._engine.create(sentence.strip(), **arguments)
+                audio, rate = engine.create(sentence.strip(), **arguments)
             scaled = np.clip(np.asarray(audio, dtype=np.float32) * (self._volume * 32767), -32768, 32767)
             data = scaled.astype("<i2").tobytes()
             shifted = [

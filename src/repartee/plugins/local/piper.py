@@ -7,13 +7,14 @@ package ``onnx`` is there to patch it in memory.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,15 @@ def words_of_groups(text: str, phonemes: Iterable[tuple[str, float]]) -> list[Ti
     return [TimedWord(start, end, at) for (start, end), at in zip(spans, starts, strict=True)]
 
 
+@dataclass(slots=True)
+class _Engine:
+    """What all speakers of a voice share."""
+
+    engine: Any = None
+    timed: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
 class PiperVoice(LocalVoice):
     """A Piper voice.
 
@@ -126,21 +136,39 @@ class PiperVoice(LocalVoice):
         language = str(
             config.get("language", {}).get("code") or config.get("espeak", {}).get("voice") or "en"
         )
-        self.capabilities = TTSCapabilities(rate, False, 3, (language.replace("_", "-"),))
+        self._speakers = _speakers(config)
         self._speaker = _speaker_number(config, speaker, path)
+        own = [name for name, number in self._speakers.items() if number == (self._speaker or 0)]
+        names = tuple(dict.fromkeys((*own[:1], *self._speakers)))
+        self.capabilities = TTSCapabilities(rate, False, 3, (language.replace("_", "-"),), names)
         if importlib.util.find_spec("piper") is None:
             raise MissingDependencyError("a Piper voice", package="piper-tts", extra="piper")
         self.executor = ThreadPoolExecutor(1, thread_name_prefix="repartee-piper")
         self._path = path
         self._length_scale = float(config.get("inference", {}).get("length_scale", 1.0)) / speed
         self._volume = volume
-        self._engine: Any = None
-        self._manner: Any = None
-        self._options: dict[str, Any] = {}
+        self._shared = _Engine()
+
+    def with_speaker(self, name: str) -> PiperVoice:
+        """Another of the voice's speakers, by the same engine.
+
+        Raises:
+            ConfigurationError: it has no such speaker.
+        """
+        if name not in self._speakers:
+            raise _no_such_speaker(self._path, name, self._speakers)
+        other = copy.copy(self)
+        other._speaker = self._speakers[name]
+        other.name = f"{self.name} {name}"
+        return other
 
     def load(self) -> None:
-        if self._engine is not None:
-            return
+        shared = self._shared
+        if shared.engine is None:
+            self._load(shared)
+        self.capabilities = replace(self.capabilities, word_times=shared.timed)
+
+    def _load(self, shared: _Engine) -> None:
         import piper
 
         options: dict[str, Any] = {}
@@ -153,23 +181,25 @@ class PiperVoice(LocalVoice):
             raise ModelFileError(
                 f"the Piper voice {self._path} can't be loaded, so it is truncated or no Piper voice: {error}"
             ) from error
-        self._manner = piper.SynthesisConfig(
-            speaker_id=self._speaker, length_scale=self._length_scale, volume=min(1.0, self._volume)
-        )
         if "include_alignments" in inspect.signature(engine.synthesize).parameters:
-            self._options["include_alignments"] = True
-        timed = bool(self._options) and len(engine.session.get_outputs()) > 1
-        self.capabilities = replace(self.capabilities, word_times=timed)
-        self._engine = engine
+            shared.options["include_alignments"] = True
+        shared.timed = bool(shared.options) and len(engine.session.get_outputs()) > 1
+        shared.engine = engine
 
     def speak(self, text: str, *, first: bool, last: bool, emit: Emit) -> None:
+        import piper
+
         self.load()
+        shared = self._shared
+        manner = piper.SynthesisConfig(
+            speaker_id=self._speaker, length_scale=self._length_scale, volume=min(1.0, self._volume)
+        )
         given_ms = 0.0
         for start, end in sentences(text):
             sentence = text[start:end]
             # Double brackets would be read as raw phonemes.
             said = sentence.replace("[[", "  ").replace("]]", "  ")
-            for number, chunk in enumerate(self._engine.synthesize(said, self._manner, **self._options)):
+            for number, chunk in enumerate(shared.engine.synthesize(said, manner, **shared.options)):
                 words = _words(sentence, chunk) if number == 0 else []
                 shifted = [
                     TimedWord(w.text_start + start, w.text_end + start, w.start_ms + given_ms) for w in words
@@ -223,10 +253,22 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _speaker_number(config: dict[str, Any], speaker: str | int | None, path: Path) -> int | None:
     if speaker is None:
         return None
-    count, names = int(config["num_speakers"]), config.get("speaker_id_map") or {}
-    if isinstance(speaker, int) and 0 <= speaker < count:
+    names = _speakers(config)
+    if isinstance(speaker, int) and 0 <= speaker < int(config["num_speakers"]):
         return speaker
     if speaker in names:
-        return int(names[speaker])
-    known = ", ".join(list(names)[:10]) or f"0 to {count - 1}"
-    raise ConfigurationError(f"the voice {path.name} has no speaker {speaker!r}; it has {known}")
+        return names[str(speaker)]
+    raise _no_such_speaker(path, speaker, names)
+
+
+def _speakers(config: dict[str, Any]) -> dict[str, int]:
+    """Names and numbers; none, if there is but one speaker."""
+    count = int(config["num_speakers"])
+    named = {str(name): int(number) for name, number in (config.get("speaker_id_map") or {}).items()}
+    return named or ({str(number): number for number in range(count)} if count > 1 else {})
+
+
+def _no_such_speaker(path: Path, speaker: str | int, names: Mapping[str, int]) -> ConfigurationError:
+    some = list(names)
+    known = ", ".join(some[:10]) + (", …" if len(some) > 10 else "") if some else "one, without a name"
+    return ConfigurationError(f"the voice {path.name} has no speaker {speaker!r}; it has {known}")

@@ -10,6 +10,7 @@ engine sees with its next block.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -94,18 +95,36 @@ class TTS(AbstractTTS):
             )
         self.capabilities = self._voice.capabilities
         self._closed = False
+        self._of: TTS | None = None  # whose engine this speaks with
 
     @property
     def name(self) -> str:
         """Engine and voice, for people: ``"espeak-ng en-us+f2"``."""
         return self._voice.name
 
+    def with_voice(self, name: str) -> TTS:
+        """The same engine with another of its voices, for as long as this one is open.
+
+        Args:
+            name: for eSpeak NG: one of OpenAI's names (``"alloy"``, ``"marin"``, ``"cedar"`` …, each a variant of its
+                own in this voice's language), or any voice of the engine (``"en-gb+f3"``). For Piper: one of the
+                voice's speakers. For Kokoro: a voice in its file.
+
+        Raises:
+            ConfigurationError: there is no such voice.
+        """
+        other = copy.copy(self)
+        other._voice = self._voice.with_speaker(name)
+        other.capabilities = other._voice.capabilities
+        other._of = self._of or self
+        return other
+
     async def prewarm(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._voice.executor, self._voice.load)
         self.capabilities = self._voice.capabilities  # whether a voice has word times shows when it is loaded
 
     async def synthesize(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
-        if self._closed:
+        if self._closed or (self._of is not None and self._of._closed):
             raise StateError("this voice is closed; make another one")
         if len(text) > MAX_CHARACTERS:
             raise ModelError(
@@ -127,7 +146,8 @@ class TTS(AbstractTTS):
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            self._voice.close()
+            if self._of is None:
+                self._voice.close()
 
 
 class _Synthesis:

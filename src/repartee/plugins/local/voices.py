@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 
 from repartee.errors import ConfigurationError
 from repartee.models import TimedWord, TTSCapabilities
 from repartee.plugins.local.espeak_ffi import EspeakSettings, WordMark, espeak
 from repartee.plugins.local.speakable import WordClock, word_spans
 
-__all__ = ["Emit", "EspeakVoice", "LocalVoice"]
+__all__ = ["VARIANTS", "Emit", "EspeakVoice", "LocalVoice"]
 
 Emit = Callable[[bytes, list[TimedWord]], bool]
 """Takes PCM16 and the words known by it (times from the piece's first sample); returns whether to go on."""
@@ -27,6 +28,14 @@ class LocalVoice(ABC):
     executor: Executor
     piece_characters: int = 300
     """Longer text is spoken in pieces of at most that many characters, so one speaker can't hold up the others."""
+
+    def with_speaker(self, name: str) -> LocalVoice:
+        """The same engine with another of its voices (``capabilities.voices``).
+
+        Raises:
+            ConfigurationError: there is no such voice.
+        """
+        raise ConfigurationError(f"{self.name} has one voice, and none by the name {name!r}")
 
     @abstractmethod
     def load(self) -> None:
@@ -60,6 +69,24 @@ def _thread() -> ThreadPoolExecutor:
         return _espeak_thread
 
 
+VARIANTS: Mapping[str, str] = {
+    "marin": "f2",
+    "cedar": "m3",
+    "alloy": "f4",
+    "ash": "m7",
+    "ballad": "m5",
+    "coral": "f3",
+    "echo": "m1",
+    "sage": "f1",
+    "shimmer": "f5",
+    "verse": "m4",
+    "fable": "shelby",
+    "nova": "linda",
+    "onyx": "m8",
+}
+"""For names that clients of OpenAI's API ask for: a variant of eSpeak NG that is clear, and no other name's. High ones
+speak at 160 to 205 Hz, low ones at 80 to 105 Hz."""
+
 _AUDIBLE = 32
 """-60 dBFS: below it is silence. The breath of an initial h lies above."""
 _FIRST_MS = 60.0
@@ -74,7 +101,7 @@ class EspeakVoice(LocalVoice):
     """eSpeak NG.
 
     Args:
-        settings: voice and manner.
+        settings: voice and manner. Other voices that it is asked for have the same manner.
         closing_pause_ms: the longest silence kept after a synthesis.
 
     Raises:
@@ -90,11 +117,21 @@ class EspeakVoice(LocalVoice):
         if not languages:
             raise ConfigurationError(_no_such_voice(settings.voice, engine.voices()))
         self.name = f"espeak-ng {settings.voice}"
-        self.capabilities = TTSCapabilities(engine.sample_rate, True, 1, languages)
+        self.capabilities = TTSCapabilities(engine.sample_rate, True, 1, languages, _names(settings.voice))
         self.executor = _thread()
         self._engine = engine
         self._settings = settings
         self._closing_pause_ms = closing_pause_ms
+
+    def with_speaker(self, name: str) -> EspeakVoice:
+        """Another voice: one of `VARIANTS`, which speaks this one's language, or any of the engine's own.
+
+        Raises:
+            ConfigurationError: there is no such voice.
+        """
+        variant = VARIANTS.get(name.lower())
+        voice = name if variant is None else f"{self._settings.voice.partition('+')[0]}+{variant}"
+        return EspeakVoice(replace(self._settings, voice=voice), closing_pause_ms=self._closing_pause_ms)
 
     def load(self) -> None:
         """Choose the voice, and import numpy, so the first words need not wait for either."""
@@ -206,6 +243,13 @@ def _last_audible(audio: bytes | bytearray) -> int:
 
     loud = np.flatnonzero(np.abs(np.frombuffer(bytes(audio), "<i2").astype(np.int32)) > _AUDIBLE)
     return int(loud[-1]) + 1 if len(loud) else 0
+
+
+def _names(voice: str) -> tuple[str, ...]:
+    """What an eSpeak voice, and those beside it, are called: its own name first."""
+    variant = voice.partition("+")[2]
+    own = next((name for name, each in VARIANTS.items() if each == variant), voice)
+    return tuple(dict.fromkeys((own, *VARIANTS)))
 
 
 def _no_such_voice(voice: str, known: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import copy
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Unpack
 
 from repartee.audio import AudioFrame
@@ -15,6 +16,22 @@ from repartee.plugins.openai.server import ClientArguments
 
 __all__ = ["TTS"]
 
+OPENAI_VOICES = (
+    "marin",
+    "cedar",
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "fable",
+    "nova",
+    "onyx",
+    "sage",
+    "shimmer",
+    "verse",
+)
+"""API reference, "Create speech": ``voice``."""
 INPUT_CHARS_MAX = 4096
 """Of one request (API reference, "Create speech": ``input``)."""
 _NOT_PCM = {
@@ -36,6 +53,7 @@ class TTS(AbstractTTS):
         model: its name at the server. Default: ``gpt-4o-mini-tts``. OpenAI has announced that its models for this
             API, this one included, end on 2027-01-06; other servers' go on.
         voice: default: ``marin``.
+        voices: names that sessions may choose instead. Default: OpenAI's at OpenAI's server, none at others.
         speed: 0.25 to 4. Default: the voice's own, 1.
         instructions: how to speak, for models that take some. Default: none.
         sample_rate: of the PCM that the server gives, in Hz. Default: 24000, which is OpenAI's.
@@ -52,6 +70,7 @@ class TTS(AbstractTTS):
         model: str = "gpt-4o-mini-tts",
         *,
         voice: str = "marin",
+        voices: Sequence[str] | None = None,
         speed: float | None = None,
         instructions: str | None = None,
         sample_rate: int = 24_000,
@@ -65,16 +84,38 @@ class TTS(AbstractTTS):
         self._client = Client("tts", model, **server)
         self.model = self._client.model
         self.voice = voice
+        self._owns = True
+        if voices is None:
+            voices = OPENAI_VOICES if self._client.server.is_openai else ()
         self._options: dict[str, Any] = {"response_format": "pcm"}
         if speed is not None:
             self._options["speed"] = speed
         if instructions:
             self._options["instructions"] = instructions
         # Each piece is a request of its own, and the voice minds where a sentence goes: a clause at least.
-        self.capabilities = TTSCapabilities(sample_rate=sample_rate, word_times=False, min_words=4)
+        self.capabilities = TTSCapabilities(
+            sample_rate=sample_rate, min_words=4, voices=tuple(dict.fromkeys((voice, *voices)))
+        )
 
     def __repr__(self) -> str:
         return f"openai.TTS({self.model!r}, voice={self.voice!r} at {self._client.server.host})"
+
+    def with_voice(self, name: str) -> TTS:
+        """The same model with another voice: a name in ``voices``, or the id of one of your own at OpenAI.
+
+        Raises:
+            ConfigurationError: it is none of them.
+        """
+        own = name.startswith("voice_") and self._client.server.is_openai
+        if name not in self.capabilities.voices and not own:
+            raise ConfigurationError(
+                f"openai.TTS knows no voice {name!r}; it has {', '.join(self.capabilities.voices)}; "
+                "pass voices= to let sessions choose others of that server"
+            )
+        other = copy.copy(self)
+        other.voice = name
+        other._owns = False
+        return other
 
     async def synthesize(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
         """Speak one piece of text; the first audio is given as soon as it is there.
@@ -104,7 +145,8 @@ class TTS(AbstractTTS):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._owns:
+            await self._client.aclose()
 
     async def _speak(self, text: str) -> AsyncGenerator[bytes, None]:
         """Whole samples, as they come."""
