@@ -17,6 +17,7 @@ from repartee.protocol.codec import decode_server_event, encode_object
 from repartee.protocol.connection import CLIENT, Connection
 from repartee.protocol.sessions import SessionKind, default_session
 from repartee.server.options import ServerOptions
+from repartee.server.recording import Recordings
 from repartee.server.served import Served
 from repartee.server.served_session import OutputSink, ServedSession
 from repartee.server.usage import TokenBudget
@@ -106,6 +107,7 @@ class Talk:
         observe: bool = False,
         budget: TokenBudget | None = None,
         dialect: BetaDialect | None = None,
+        recordings: Recordings | None = None,
         **served: Any,
     ) -> None:
         self.llm = ScriptedLLM(replies)
@@ -118,13 +120,20 @@ class Talk:
         self.log = SessionLog()
         self.client = Client(observe=observe, kind=kind)
         self.client.checks = dialect is None and output is None  # over RTP it counts no audio
+        clock = Clock(asyncio.get_running_loop().time)
+        recording = (
+            recordings.open("sess_1", clock, plays=output is not None, about={"model": "scripted"})
+            if recordings is not None
+            else None
+        )
         self.session = ServedSession(
             self.served,
             config=default_session(kind, id="sess_1", model="scripted", instructions="Be kind."),
-            clock=Clock(asyncio.get_running_loop().time),
+            clock=clock,
             options=options or ServerOptions(),
             output=output,
-            log=self.log,
+            log=self.log if recording is None else None,
+            recording=recording,
             budget=budget,
         )
         self._first = dict(session or {})

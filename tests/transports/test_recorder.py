@@ -109,3 +109,13 @@ def test_stereo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="mono"):
         recorder.caller(AudioFrame.silence(20, 24_000, channels=2), 0.0)
     recorder.close()
+
+
+def test_what_was_not_heard_after_all_is_silent(tmp_path: Path) -> None:
+    recorder = CallRecorder(tmp_path / "a.wav", lag_s=5.0, start_s=0.0)
+    recorder.agent(frame([9] * 24_000), 0.0)
+    recorder.agent_unheard(0.25, 0.75)
+    recorder.agent_unheard(0.9, 7.0)
+    recorder.close()
+    _, right = channels(tmp_path / "a.wav")
+    assert right == [9] * 6000 + [0] * 12_000 + [9] * 3600 + [0] * 2400

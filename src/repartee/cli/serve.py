@@ -36,9 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         metavar="MODEL",
-        help="what is served: 'local', or 'module:attribute' (a model, an agent, or a function that makes one); may be "
-        "repeated (default: local)",
+        help="what is served: 'local'; 'openai:NAME' or 'azure:DEPLOYMENT' (a relay, with the key and address of the "
+        "environment); or 'module:attribute' (a model, an agent, or a function that makes one); may be repeated "
+        "(default: local)",
     )
+    parser.add_argument(
+        "--app-dir",
+        metavar="DIR",
+        default=".",
+        help="where a module:attribute is looked for first (default: the working directory)",
+    )
+    parser.add_argument(
+        "--llm", metavar="GGUF", help="a language model, by path or name (see: repartee models)"
+    )
+    parser.add_argument("--stt", metavar="MODEL", help="a recogniser, by path or name; also beside a relay")
+    parser.add_argument("--tts", metavar="VOICE", help="a voice, by path or name")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=int, default=PORT, help="port to listen on; 0: any free one (default: %(default)s)"
@@ -82,10 +94,14 @@ def _argument(option: Option) -> dict[str, Any]:
         metavar = option.flag.rpartition("-")[2].upper()
         return {"action": "append", "metavar": metavar, "default": None, "help": text}
     unit = f" {option.unit}" if option.unit else ""
+    if option.kind is str:
+        metavar = "POLICY" if option.field == "slow_consumer" else "TEXT"
+        default = f" (default: {option.default})" if option.default else ""
+        return {"metavar": metavar, "default": None, "help": f"{text}{default}"}
     shown = f"{option.default:g}" if option.kind is float else str(option.default)
     return {
         "type": option.kind,
-        "metavar": "N" if option.kind in (int, float) else "POLICY",
+        "metavar": "N",
         "default": None,
         "help": f"{text} (default: {shown}{unit})",
     }
@@ -126,15 +142,21 @@ def _make_server(args: argparse.Namespace) -> tuple[RealtimeServer, list[str]]:
     from repartee.server import app
     from repartee.server.auth import read_keys
     from repartee.server.runner import RealtimeServer, bind, check_host
-    from repartee.server.source import served_from
+    from repartee.server.source import LocalParts, served_from
 
     options = options_from(args)
     keys = read_keys(args.api_key_file, os.environ)
     check_host(args.host, has_keys=bool(keys))
     tls = _tls(args)
+    if not os.path.isdir(args.app_dir):
+        raise ConfigurationError(f"--app-dir {args.app_dir} is no folder")
+    sys.path.insert(
+        0, os.path.abspath(args.app_dir)
+    )  # for as long as we run: what is served may import more later
+    parts = LocalParts(args.llm, args.stt, args.tts)
     sock = bind(args.host, args.port)
     try:
-        served = [served_from(source) for source in args.model or ["local"]]
+        served = [served_from(source, parts) for source in args.model or ["local"]]
         application = app(served, options=options, api_keys=keys)
         return RealtimeServer(application, sock, tls=tls), keys
     except BaseException:
@@ -190,7 +212,8 @@ def greeting(args: argparse.Namespace, port: int, *, has_keys: bool) -> list[str
     """What a person is told: the page's address, and how to connect with the official client."""
     tls = bool(args.tls_cert)
     page = page_address(args.host, port, tls=tls)
-    model = (args.model or ["local"])[0].partition(":")[2].rpartition(".")[2] or "local"
+    kind, _, name = (args.model or ["local"])[0].partition(":")
+    model = (name if kind in ("openai", "azure") else name.rpartition(".")[2]) or "local"
     key = "YOUR_KEY" if has_keys else "any"
     lines = [f"Talk to it: {page}"] if args.option_page is not False else [f"Serving at {page}v1/realtime"]
     if args.host in ("0.0.0.0", "::", "") and not tls:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from repartee.audio import AudioFrame
 from repartee.clock import Clock
 from repartee.errors import AudioFormatError
 from repartee.server.pacing import SAMPLE_RATE, FrameClock, Heard, Playout, PlayoutEvent, Started, Stopped
 from repartee.server.voice_codec import VoiceEncoder
+
+if TYPE_CHECKING:
+    from repartee.server.recording import Recording
 
 __all__ = ["Loudspeaker", "PlaybackOwner", "TimedPacket"]
 
@@ -59,6 +62,7 @@ class Loudspeaker:
         self._frames: FrameClock | None = None
         self._owner: PlaybackOwner | None = None
         self._told: tuple[str, int] = ("", 0)
+        self._recording: Recording | None = None
         self.skipped_frames = 0
         """Not sent, as the loop was busy for too long."""
 
@@ -80,6 +84,10 @@ class Loudspeaker:
         """
         self._encoder = VoiceEncoder(codec)
         self._owner = owner
+
+    def record_to(self, recording: Recording) -> None:
+        """Have what is played noted there, too."""
+        self._recording = recording
 
     # -- OutputSink --------------------------------------------------------------------------------------------
 
@@ -120,6 +128,8 @@ class Loudspeaker:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         frame = self._playout.next_frame()
+        if self._recording is not None and not frame.silent:
+            self._recording.played(frame.data, self._clock.to_source(self._frames.deadline()))
         packet = TimedPacket(
             self._encoder.encode(frame.data, silent=frame.silent), self._frames.index * self._encoder.ticks
         )

@@ -14,7 +14,15 @@ from typing import Any, Final, Literal
 from repartee.errors import ConfigurationError
 from repartee.server.ice import check_address, ice_server, port_range
 
-__all__ = ["AccessOptions", "LoadOptions", "Option", "ServerOptions", "SlowConsumer", "option_table"]
+__all__ = [
+    "AccessOptions",
+    "LoadOptions",
+    "Option",
+    "PolicyOptions",
+    "ServerOptions",
+    "SlowConsumer",
+    "option_table",
+]
 
 SlowConsumer = Literal["drop_audio", "close"]
 """What happens to a client that reads too slowly: its audio deltas are dropped, or its session is closed."""
@@ -106,7 +114,37 @@ class LoadOptions(AccessOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(LoadOptions):
+class PolicyOptions(LoadOptions):
+    """What clients may change of everything that is served, and what is kept of their sessions."""
+
+    policy_instructions: str = _option(
+        "", "instructions before the client's, which no client sees; a text, or @ and a file's name"
+    )
+    client_instructions: bool = _option(True, "let clients change the instructions")
+    client_tools: tuple[str, ...] = _option(
+        (),
+        "a function that clients may declare ('none': none); may be repeated. Default: any",
+        flag="--client-tool",
+    )
+    voices: tuple[str, ...] = _option(
+        (), "a voice that clients may choose; may be repeated. Default: any", flag="--allow-voice"
+    )
+    max_output_tokens: int = _option(
+        0, "most output tokens of a response (0: as the client says)", unit="tokens"
+    )
+    record: str = _option(
+        "", "a folder where every session's sound and log are kept. Default: nothing is kept"
+    )
+    record_minutes: float = _option(
+        120.0, "how much of a session is recorded; what comes after is not", unit="min", least=0.01
+    )
+    record_free_mib: int = _option(
+        1024, "recordings end, and none begin, when less of the disk is free", unit="MiB"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(PolicyOptions):
     """Every limit and switch of the server.
 
     Raises:

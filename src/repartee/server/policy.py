@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from repartee.errors import ConfigurationError, ProtocolError
 from repartee.protocol import events as ev
@@ -20,7 +21,10 @@ from repartee.protocol.model import given
 from repartee.protocol.responses import ResponseParams
 from repartee.protocol.sessions import output_of
 
-__all__ = ["Policy"]
+if TYPE_CHECKING:
+    from repartee.server.options import ServerOptions
+
+__all__ = ["Policy", "policy_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,7 @@ class Policy:
         now = session if isinstance(session, RealtimeSession) else RealtimeSession()
         present = given(now.instructions, "") or ""
         instructions = given(wanted.instructions, present)
-        if instructions is None and path == "response":
-            instructions = present  # null: as the session has it
-        if not self.client_instructions and (instructions or "") != present:
+        if not self.client_instructions and instructions != present:
             raise _forbidden(f"{path}.instructions", "clients may not change the instructions of this model")
         if self.client_tools is not None:
             self._check_tools(given(wanted.tools, []) or [], path)
@@ -139,6 +141,30 @@ class Policy:
 
 
 _ALLOWS_ALL = Policy()
+
+
+def policy_of(options: ServerOptions) -> Policy:
+    """What the options say for everything that is served.
+
+    Raises:
+        ConfigurationError: the file of instructions can't be read.
+    """
+    instructions = options.policy_instructions
+    if instructions.startswith("@"):
+        try:
+            instructions = Path(instructions[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"policy_instructions={instructions!r} can't be read: {error}; right is a text, or @ and a file of text"
+            ) from None
+    tools = options.client_tools
+    return Policy(
+        instructions=instructions,
+        client_instructions=options.client_instructions,
+        client_tools=() if tools == ("none",) else tools or None,
+        voices=options.voices or None,
+        max_output_tokens=options.max_output_tokens or None,
+    )
 
 
 def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from repartee.clock import Clock
-from repartee.protocol.config import SessionConfig
+from repartee.protocol.config import RealtimeSession, SessionConfig
 from repartee.protocol.faults import Fault
+from repartee.protocol.model import replace
 from repartee.server.admission import Admission, Place
 from repartee.server.faults import IDLE, SHUTDOWN, expired, filled
 from repartee.server.options import ServerOptions
+from repartee.server.recording import Recording, Recordings
+from repartee.server.replies import ErrorReply
 from repartee.server.served import Served
 from repartee.server.served_session import OutputSink, ServedSession
 from repartee.server.usage import TokenBudget
@@ -23,6 +26,7 @@ log = logging.getLogger("repartee.server")
 
 SessionFactory = Callable[..., ServedSession]
 """Called as the class `ServedSession`."""
+
 
 END_S: Final = 5.0
 """What a session that was told to end may take."""
@@ -111,11 +115,17 @@ class RunningSessions:
         options: the limits.
         admission: who is in.
         factory: makes sessions. Default: `ServedSession`.
+        recordings: where they are recorded. Default: nowhere.
     """
 
     def __init__(
-        self, options: ServerOptions, admission: Admission, factory: SessionFactory = ServedSession
+        self,
+        options: ServerOptions,
+        admission: Admission,
+        factory: SessionFactory = ServedSession,
+        recordings: Recordings | None = None,
     ) -> None:
+        self._recordings = recordings
         self._options = options
         self._admission = admission
         self._factory = factory
@@ -139,11 +149,14 @@ class RunningSessions:
             output: what plays on the server. Default: nothing.
 
         Raises:
-            ErrorReply: there is no room.
+            ErrorReply: there is no room, or no agent could be made for it.
         """
         place = self._admission.enter(owner)
         try:
             clock = Clock(asyncio.get_running_loop().time)
+            served, config = _for_session(served, config)
+            recording = self._record(served, config, clock, output)
+            more = {} if recording is None else {"recording": recording}
             session = self._factory(
                 served,
                 config=config,
@@ -151,6 +164,7 @@ class RunningSessions:
                 options=self._options,
                 output=output,
                 budget=self._budget(owner),
+                **more,
             )
             running = RunningSession(session, place, owner, self._options, self._ended)
         except BaseException:
@@ -159,6 +173,18 @@ class RunningSessions:
         self._running[session.id] = running
         self._none_left.clear()
         return running
+
+    def _record(
+        self, served: Served, config: SessionConfig, clock: Clock, output: OutputSink | None
+    ) -> Recording | None:
+        if self._recordings is None:
+            return None
+        about = {"model": served.name, "kind": getattr(config, "type", "realtime")}
+        recording = self._recordings.open(str(config.id), clock, plays=output is not None, about=about)  # type: ignore[attr-defined]
+        record_to = getattr(output, "record_to", None)  # a `Loudspeaker` knows when it has played what
+        if recording is not None and record_to is not None:
+            record_to(recording)
+        return recording
 
     def _budget(self, owner: str) -> SharedBudget | None:
         if not self._options.tokens_per_min:
@@ -190,3 +216,22 @@ class RunningSessions:
         self._running.pop(running.session.id, None)
         if not self._running:
             self._none_left.set()
+
+
+def _for_session(served: Served, config: SessionConfig) -> tuple[Served, SessionConfig]:
+    """What this session is served, and how it begins with that.
+
+    Raises:
+        ErrorReply: 500, that could not be made.
+    """
+    make = getattr(served, "for_session", None)
+    if not callable(make):
+        return served, config
+    try:
+        made: Served = make(config)
+    except Exception:
+        log.exception("%s: no agent could be made for a session", served.name)
+        raise ErrorReply(500, "agent_failed", "The agent could not be made.") from None
+    if isinstance(config, RealtimeSession) and config.instructions == served.instructions:
+        config = replace(config, instructions=made.instructions)  # unless a client secret has bound its own
+    return made, config

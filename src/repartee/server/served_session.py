@@ -43,6 +43,7 @@ from repartee.server.listeners import Listener, Listeners
 from repartee.server.observing import Observing
 from repartee.server.options import ServerOptions
 from repartee.server.output_audio import law_of
+from repartee.server.recording import LogNotes, Recording
 from repartee.server.requests import session_options
 from repartee.server.served import Served
 from repartee.server.server_tools import ServerTools
@@ -105,8 +106,9 @@ class ServedSession:
         clock: session time, from the event loop's.
         options: limits.
         output: what plays on the server (WebRTC). Default: nothing, audio goes to the client as events.
-        log: where every event of the model is recorded. Default: nowhere.
+        log: where every event of the model is recorded, instead of a recording's. Default: nowhere.
         budget: tokens that the client's key may spend. Default: no limit.
+        recording: what is said, and the log's events, are noted there. Default: nowhere.
         ears: makes the session's ears. Default: `Listening`.
     """
 
@@ -120,6 +122,7 @@ class ServedSession:
         output: OutputSink | None = None,
         log: SessionLog | None = None,
         budget: TokenBudget | None = None,
+        recording: Recording | None = None,
         ears: Callable[[ServedSession], Ears] | None = None,
     ) -> None:
         self.served = served
@@ -128,7 +131,9 @@ class ServedSession:
         self.id = str(getattr(config, "id", ""))
         self.ended = asyncio.Event()
         """Set when nothing is said any more."""
-        self._log = log
+        self._notes: Recording | LogNotes | None = recording
+        if log is not None:
+            self._notes = LogNotes(log)
         self._budget = budget
         ids = _Ids()
         self.connection = Connection(
@@ -229,6 +234,8 @@ class ServedSession:
         if self._closed:
             return
         self._closed = True
+        if self._notes is not None:
+            self._notes.close()
         self._answers.close()
         self.observing.close()
         await self._ears.aclose()
@@ -248,16 +255,20 @@ class ServedSession:
     def fail(self, error: ReparteeError, stage: str) -> None:
         """Something failed: ordinary clients see only what becomes of it."""
         self.observing.error(stage, str(error))
-        if self._log is not None:
+        if self._notes is not None:
             occurred = inner.ErrorOccurred(error, stage)  # type: ignore[arg-type]  # a stage of errors.Stage
-            self._log.record(self.clock.now(), occurred)
+            self._notes.record(self.clock.now(), occurred)
 
     # -- what is said ------------------------------------------------------------------------------------------
 
     def tell(self, events: Iterable[ev.ServerEvent]) -> None:
         """Send events from which nothing follows for the model."""
-        if not self._closed:
-            self._listeners.tell(events)
+        if self._closed:
+            return
+        if self._notes is not None:
+            events = list(events)
+            self._notes.told(events)
+        self._listeners.tell(events)
 
     def say(self, events: Iterable[ev.ServerEvent]) -> None:
         """Send events, and do what follows from them: to the model's conversation, and to responses that are over."""
@@ -302,6 +313,8 @@ class ServedSession:
             if made:
                 self.tell(made)
             else:
+                if self._notes is not None:
+                    self._notes.caller(event.audio)
                 self._ears.append(event.audio)
             return
         try:
@@ -374,6 +387,8 @@ class ServedSession:
         options = session_options(session, self.served)
         if options != self.inner.options:
             self.inner.update(options)
+        if self._notes is not None:
+            self._notes.configure(session)
         self._transcripts.configure()
         self._ears.configure(session)
 
@@ -419,6 +434,8 @@ class ServedSession:
     def hear(self, audio: bytes) -> None:
         """Take audio from a microphone that the server hears itself (WebRTC): PCM16 at 24 kHz."""
         if not self._closed and not self.ended.is_set():
+            if self._notes is not None:
+                self._notes.caller(audio, wire=False)
             if (law := law_of(input_of(self.connection.session).format)) is not None:
                 self._microphone = self._microphone or Resampler(24_000, 8000)
                 audio = encode(self._microphone.push(AudioFrame(audio, 24_000)).data, law)
@@ -430,8 +447,8 @@ class ServedSession:
     def _on_inner_event(self, event: inner.RealtimeEvent) -> None:
         if self._closed:
             return
-        if self._log is not None:
-            self._log.record(self.clock.now(), event)
+        if self._notes is not None:
+            self._notes.record(self.clock.now(), event)
         if self.ended.is_set():
             return
         if not self._answers.holds(event):
@@ -560,8 +577,8 @@ class ServedSession:
 
     def observe(self, event: inner.RealtimeEvent) -> None:
         """Something of the ears', for observers and the log."""
-        if self._log is not None:
-            self._log.record(self.clock.now(), event)
+        if self._notes is not None:
+            self._notes.record(self.clock.now(), event)
         match event:
             case inner.EndOfTurnPredicted(item_id=item_id, probability=probability, text=text):
                 self.observing.end_of_turn(item_id, probability, text)

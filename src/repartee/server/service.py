@@ -19,6 +19,8 @@ from repartee.server.auth import Gatekeeper, Identity, credential_of
 from repartee.server.calls import Calls
 from repartee.server.client_secrets import ClientSecrets
 from repartee.server.options import ServerOptions
+from repartee.server.policy import Policy, policy_of
+from repartee.server.recording import recordings_of
 from repartee.server.replies import ErrorReply
 from repartee.server.running import RunningSessions, SessionFactory
 from repartee.server.served import Served
@@ -55,14 +57,18 @@ class Service:
             raise ConfigurationError(
                 f"the served models are named {names}; right is one or more, each with a name of its own"
             )
-        self.served = tuple(served)
+        policy = policy_of(options)
+        self.served = tuple(
+            each if policy == Policy() else replace(each, policy=policy & each.policy) for each in served
+        )
         if options.any_model and len(self.served) == 1:
             self.served = (replace(self.served[0], any_name=True),)
         self.options = options
         self.secrets = ClientSecrets(options.secrets)
         self.gatekeeper = Gatekeeper(api_keys, self.secrets)
         self.admission = Admission(options)
-        self.sessions = RunningSessions(options, self.admission, session_factory)
+        self.recordings = recordings_of(options)
+        self.sessions = RunningSessions(options, self.admission, session_factory, self.recordings)
         self.calls = Calls(options)
         self.started_at = int(wall_time())
         self.failure: str | None = None
@@ -139,6 +145,8 @@ class Service:
         self.begin_drain()
         await self.calls.aclose()
         await self.sessions.drain(drain_s=0)
+        if self.recordings is not None:
+            await self.recordings.aclose()
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait((self._starting,))

@@ -47,9 +47,7 @@ OPENAI_VOICES = (
 )
 """Of OpenAI's and Azure's; a name that is none of them would have the whole session.update refused there."""
 RIGHT = "'local', 'openai:NAME', 'azure:DEPLOYMENT', and 'module:attribute' such as 'my_agent:agent'"
-MAKEABLE = (
-    "a RealtimeModel, an LLM, an agent (with instructions and tools), an AgentSession, or a function that makes one"
-)
+MAKEABLE = "a RealtimeModel, an LLM, an agent (instructions and tools), an AgentSession, or what makes one"
 
 
 @dataclass(frozen=True, slots=True)

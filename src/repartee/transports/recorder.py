@@ -2,9 +2,9 @@
 
 Theory of operation. Both channels lie on one time axis that begins with the session. A frame comes with the time of
 its first sample; frames that follow one another within `_SNAP_MS` are joined without a seam, since times jitter and
-samples don't, and whatever lies between two others is silence. Audio goes to the disk a second after the newest
-sample of either channel, so memory doesn't grow; what comes later than that is dropped and counted. A disk that is
-full ends the recording, not the call.
+samples don't, and whatever lies between two others is silence. Audio goes to the disk a second (``lag_s``) after
+the newest sample of either channel, so memory doesn't grow; what comes later than that is dropped and counted. A disk
+that is full ends the recording, not the call.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from repartee.errors import ReparteeError, StateError
 __all__ = ["CallRecorder"]
 
 _SNAP_MS = 2.0
-_LAG_S = 1.0
 
 
 class CallRecorder:
@@ -29,6 +28,7 @@ class CallRecorder:
     Args:
         path: of the WAV file; replaced if it exists.
         sample_rate: of the file, in Hz; frames of another rate are resampled. Default: 24000.
+        lag_s: how much of the newest audio stays off the disk, for what comes late and `agent_unheard`. Default: 1.
         start_s: loop time of the session's start. Default: now (within a running event loop).
         on_error: told once if the disk fails; recording ends with it. Default: nobody; see ``error``.
 
@@ -41,6 +41,7 @@ class CallRecorder:
         path: str | os.PathLike[str],
         sample_rate: int = 24_000,
         *,
+        lag_s: float = 1.0,
         start_s: float | None = None,
         on_error: Callable[[ReparteeError], None] | None = None,
     ) -> None:
@@ -50,6 +51,7 @@ class CallRecorder:
         self._on_error = on_error
         self._writer: WavWriter | None = WavWriter(path, sample_rate, 2)
         self._sample_rate = sample_rate
+        self._lag_samples = round(lag_s * sample_rate)
         self._left = _Channel(sample_rate)
         self._right = _Channel(sample_rate)
         self._written = 0
@@ -72,6 +74,11 @@ class CallRecorder:
         """The agent was heard saying this (mono); its first sample at loop time ``at_s``."""
         self._take(self._right, frame, at_s)
 
+    def agent_unheard(self, from_s: float, to_s: float) -> None:
+        """What the agent said between these loop times was not heard after all; reaches back ``lag_s``."""
+        first, last = (round((at_s - self.start_s) * self._sample_rate) for at_s in (from_s, to_s))
+        self._right.silence(first, last)
+
     def close(self, at_s: float | None = None) -> None:
         """Finish the file, filled with silence up to loop time ``at_s``. Idempotent."""
         if self._writer is None:
@@ -92,7 +99,7 @@ class CallRecorder:
         if frame.channels != 1:
             raise StateError("a recorder takes mono frames: use frame.to_mono()")
         channel.take(frame, at_s - self.start_s)
-        safe = max(self._left.end, self._right.end) - round(_LAG_S * self._sample_rate)
+        safe = max(self._left.end, self._right.end) - self._lag_samples
         if safe - self._written >= self._sample_rate // 2:
             self._write(safe)
 
@@ -156,6 +163,13 @@ class _Channel:
         if self._resampler is not None and self._next is not None:
             self._place(self._resampler.flush())
         self._next = None
+
+    def silence(self, first: int, last: int) -> None:
+        """Make what is not on the disk yet silent, from one sample to before another."""
+        self.flush()
+        begin, end = max(0, first - self._base), min(last - self._base, len(self._data) // 2)
+        if end > begin:
+            self._data[2 * begin : 2 * end] = bytes(2 * (end - begin))
 
     def give(self, count: int) -> bytes:
         """The next samples for the disk."""
