@@ -37,6 +37,10 @@ HEAD_BYTES_MAX: Final = 16 << 10
 VERSION: Final = b"13"
 """Of the WebSocket protocol (RFC 6455, section 4.1)."""
 REASON_BYTES_MAX: Final = 123
+COPIED_BYTES_MAX: Final = 8192
+"""picows copies no larger frame before it sends it."""
+HEAD_ROOM_BYTES: Final = 14
+"""The longest head of a frame (RFC 6455, section 5.2)."""
 READ_BUFFER_BYTES: Final = 16 << 10
 
 
@@ -68,11 +72,23 @@ class NativeWire(WSListener):
         """Send a text frame."""
         if self._closing is not None or self._transport is None:
             return
+        if self._transport.underlying_transport.is_closing():
+            return  # the client is gone; what it sent before is still being answered
         if not self._paused:
-            self._transport.send(WSMsgType.TEXT, frame)
+            self._write(frame)
         elif self._outgoing.put(frame, audio=audio) is Taken.OVERFLOW:
             self._outgoing.clear()
             self.close(*SLOW)
+
+    def _write(self, frame: bytes) -> None:
+        if len(frame) <= COPIED_BYTES_MAX:
+            self._transport.send(WSMsgType.TEXT, frame)
+            return
+        # Of a larger frame `send` gives the transport a view of the head, and writes the next head into the same place.
+        # A transport that keeps the view until the socket takes it (asyncio since 3.12, uvloop) then sends the wrong one.
+        room = bytearray(HEAD_ROOM_BYTES)
+        room += frame
+        self._transport.send_reuse_external_bytearray(WSMsgType.TEXT, room, HEAD_ROOM_BYTES)
 
     def close(self, code: int, reason: str) -> None:
         """Close behind what was sent."""
@@ -159,7 +175,7 @@ class NativeWire(WSListener):
         """The client has caught up."""
         self._paused = False
         while self._outgoing and not self._paused and self._transport is not None:
-            self._transport.send(WSMsgType.TEXT, self._outgoing.pop())
+            self._write(self._outgoing.pop())
         if self._closing is not None and not self._outgoing:
             self._say_close()
 
