@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import ipaddress
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from repartee.cli import serve
 from repartee.cli.command import run_command
@@ -119,16 +131,13 @@ def test_a_missing_extra_is_named(
     assert "pip install 'repartee[server]'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("how, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_it_serves_until_it_is_stopped(how: signal.Signals, code: int, tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text("sk-first-key\n")
+@contextmanager
+def _running(*words: str, log_level: str = "debug") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The server as a process of its own, and where it says that it is."""
     code_to_run = "import sys; from repartee.cli import main; sys.exit(main(sys.argv[1:]))"
-    words = ["serve", "--json", "--port", "0", "--no-open", "--model", f"{EXAMPLES}:model"]
-    words += ["--api-key-file", str(keys), "--log-level", "debug"]
+    first = ["serve", "--json", "--port", "0", "--no-open", "--model", f"{EXAMPLES}:model"]
     server = subprocess.Popen(
-        [sys.executable, "-c", code_to_run, *words],
+        [sys.executable, "-c", code_to_run, *first, "--log-level", log_level, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -136,14 +145,125 @@ def test_it_serves_until_it_is_stopped(how: signal.Signals, code: int, tmp_path:
     )
     with server:
         assert server.stdout is not None
-        where = json.loads(server.stdout.readline())
+        try:
+            yield server, json.loads(server.stdout.readline())
+        finally:
+            if server.poll() is None:
+                server.kill()
+
+
+def _ended(server: subprocess.Popen[str], code: int) -> str:
+    """What it told, once it has ended as it should."""
+    _, told = server.communicate(timeout=20)
+    assert server.returncode == code, told
+    assert "Traceback" not in told
+    return told
+
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@POSIX
+@pytest.mark.parametrize("how, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_it_serves_until_it_is_stopped(how: signal.Signals, code: int, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("sk-first-key\n")
+    with _running("--api-key-file", str(keys)) as (server, where):
         request = urllib.request.Request(f"{where['base_url']}/models", headers={"api-key": "sk-first-key"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert json.load(answer)["data"][0]["id"] == "model"
         with urllib.request.urlopen(where["page"], timeout=10) as answer:
             assert answer.status == 200
         server.send_signal(how)
-        _, told = server.communicate(timeout=20)
-    assert server.returncode == code, told
-    assert "sk-" not in told
-    assert "Traceback" not in told
+        assert "sk-" not in _ended(server, code)
+
+
+def _converse(opened: Any) -> None:
+    opened.send(
+        json.dumps({"type": "session.update", "session": {"type": "realtime", "instructions": "Hi."}})
+    )
+    assert json.loads(opened.recv(10))["type"] == "session.updated"
+
+
+@POSIX
+def test_on_sigterm_who_converses_may_finish() -> None:
+    with (
+        _running() as (server, where),
+        connect(where["base_url"].replace("http", "ws", 1) + "/realtime") as opened,
+    ):
+        assert json.loads(opened.recv(10))["type"] == "session.created"
+        server.send_signal(signal.SIGTERM)
+        while True:
+            try:
+                urllib.request.urlopen(where["page"] + "readyz", timeout=10).close()
+            except urllib.error.HTTPError as refusal:
+                status = json.load(refusal)["status"]
+                break
+        assert status == "draining"
+        _converse(opened)
+        assert server.poll() is None
+        opened.close()
+        assert "draining: 1" in _ended(server, 0)
+
+
+@POSIX
+def test_on_sigterm_who_does_not_finish_is_told() -> None:
+    url = "/realtime?model=any"
+    with (
+        _running("--drain-s", "0.3") as (server, where),
+        connect(f"ws{where['base_url'][4:]}{url}") as opened,
+    ):
+        opened.recv(10)
+        _converse(opened)
+        server.send_signal(signal.SIGTERM)
+        assert json.loads(opened.recv(10))["error"]["code"] == "server_shutdown"
+        with pytest.raises(ConnectionClosedError) as closed:
+            opened.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        _ended(server, 0)
+
+
+def _self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost, and its key."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(pem))
+    paths[1].write_bytes(secret)
+    return paths
+
+
+@POSIX
+def test_it_serves_over_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certificate, key = _self_signed(tmp_path)
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    with _running("--tls-cert", str(certificate), "--tls-key", str(key)) as (server, where):
+        assert where["base_url"].startswith("https://127.0.0.1:")
+        with urllib.request.urlopen(where["page"] + "readyz", timeout=10, context=trusted) as answer:
+            assert json.load(answer) == {"status": "ready"}
+        with connect("wss" + where["base_url"][5:] + "/realtime", ssl=trusted) as opened:
+            assert json.loads(opened.recv(10))["type"] == "session.created"
+            _converse(opened)
+        with pytest.raises(OSError, match=r"(?i)reset|disconnect|closed|refused|without response|timed out"):
+            urllib.request.urlopen(
+                where["page"].replace("https", "http", 1), timeout=5
+            )  # no plain HTTP there
+        server.send_signal(signal.SIGTERM)
+        _ended(server, 0)
+    words = ["serve", "--port", "0", "--no-open", "--model", f"{EXAMPLES}:model"]
+    assert run_command([*words, "--tls-cert", str(key), "--tls-key", str(certificate)]) == 2
+    told = capsys.readouterr().err
+    assert "--tls-cert" in told
+    assert told.count("\n") == 1

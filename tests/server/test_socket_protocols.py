@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 
 import pytest
 
+from repartee.errors import MissingDependencyError
 from repartee.server.options import ServerOptions
 from repartee.server.socket_protocols import http_protocol, websocket_protocol
-from tests.server.serving import http, make_app, over_sockets, serving
+from tests.server.serving import http, make_app, open_socket, over_sockets, serving
 
 
 def test_ours_is_taken_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,6 +20,25 @@ def test_ours_is_taken_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(sys.modules, "repartee.server.native", raising=False)
     monkeypatch.setitem(sys.modules, "picows", None)
     assert websocket_protocol(ServerOptions()) == "websockets-sansio"
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    with pytest.raises(MissingDependencyError, match=r"picows.*repartee\[server\]"):
+        websocket_protocol(ServerOptions())
+
+
+@over_sockets
+async def test_uvicorns_tells_no_keys_either(caplog: pytest.LogCaptureFixture) -> None:
+    key = "sk-not-for-the-log"
+    with caplog.at_level(logging.DEBUG):
+        async with (
+            serving(make_app((key,)), websockets="websockets-sansio") as server,
+            open_socket(server, key=key, logger=logging.getLogger("tests.client")) as opened,
+        ):
+            assert "session.created" in str(await opened.recv())
+            await opened.send('{"type": "fake.echo", "event_id": "one"}')
+            await opened.recv()
+    told = [each for each in caplog.records if each.name != "tests.client"]
+    assert any("began" in each.getMessage() for each in told)
+    assert not [each for each in told if key in each.getMessage()]
 
 
 def test_the_deadline_is_of_our_http() -> None:

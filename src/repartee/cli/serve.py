@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping
@@ -172,6 +173,13 @@ def _tls(args: argparse.Namespace) -> dict[str, Any]:
             raise ConfigurationError(
                 f"{flag} {path or '(not given)'} is no file; right are both, in PEM form"
             )
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(args.tls_cert, args.tls_key, "")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise ConfigurationError(
+            f"--tls-cert {args.tls_cert} and --tls-key {args.tls_key} don't go together: {error}; right are a certificate "
+            "chain and its private key without a password, both in PEM form"
+        ) from None
     return {"ssl_certfile": args.tls_cert, "ssl_keyfile": args.tls_key}
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import logging
 from typing import Any, Final
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from repartee.errors import MissingDependencyError
 from repartee.server.options import LoadOptions
 
 __all__ = ["http_protocol", "websocket_protocol"]
+
+log = logging.getLogger("repartee.server")
 
 SPARE: Final = 100
 """Connections that are for HTTP alone, so that whoever asks how the server is gets an answer when it is full."""
@@ -57,9 +62,23 @@ def http_protocol(options: LoadOptions) -> type[asyncio.Protocol]:
 
 
 def websocket_protocol(options: LoadOptions) -> Any:
-    """Our WebSocket (`native`), or uvicorn's where it can't be had."""
+    """Our WebSocket (`native`), or uvicorn's where it can't be had.
+
+    Raises:
+        MissingDependencyError: neither can.
+    """
     try:
         from repartee.server.native import native_protocol
     except ImportError:
+        if not _has("websockets"):
+            raise MissingDependencyError("the server's WebSocket", package="picows", extra="server") from None
+        log.warning("picows is not installed, so WebSockets are uvicorn's, which cost twice as much")
         return "websockets-sansio"
     return native_protocol(options)
+
+
+def _has(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # it is there without a spec, as something that stands for it
+        return False
