@@ -85,8 +85,8 @@ class NativeWire(WSListener):
             self._transport.send(WSMsgType.TEXT, frame)
             return
         # Of a larger frame `send` gives the transport a view of the head, and writes the next head into the same
-        # place.
-        # A transport that keeps the view until the socket takes it (asyncio since 3.12, uvloop) sends the wrong one then.
+        # place. A transport that keeps the view until the socket takes it (asyncio since Python 3.12, uvloop) sends
+        # the wrong head then.
         room = bytearray(HEAD_ROOM_BYTES)
         room += frame
         self._transport.send_reuse_external_bytearray(WSMsgType.TEXT, room, HEAD_ROOM_BYTES)
