@@ -91,11 +91,12 @@ class Server:
         self._process.communicate(timeout=20)  # which closes its standard input: it ends
 
 
-def measure(kind: str, sessions: int, seconds: float) -> Figures:
+def measure(kind: str, sessions: int, seconds: float, warm_s: float = 2.5) -> Figures:
     """So many callers at a new server of a kind: the server's figures and theirs."""
     with Server(kind) as server:
         command = [sys.executable, "-m", "bench.serve_load.callers", "talk" if kind == OURS else "echo"]
         command += ["--port", server.port, "--sessions", str(sessions), "--seconds", str(seconds)]
+        command += ["--warm-s", str(warm_s)]
         callers = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert callers.stdout is not None
         callers.stdout.readline()  # one has come and gone
@@ -165,13 +166,13 @@ ROWS = (
 )
 
 
-def side_by_side(sessions: int, seconds: float, rounds: int) -> bool:
+def side_by_side(sessions: int, seconds: float, rounds: int, warm_s: float = 2.5) -> bool:
     """The table; whether the floors hold at that number."""
     kinds = (OURS, *ECHOES)
     found: dict[str, list[Figures]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind in kinds:
-            found[kind].append(measure(kind, sessions, seconds))
+            found[kind].append(measure(kind, sessions, seconds, warm_s))
     print(f"\n{sessions} sessions on one core, medians of {rounds} rounds")
     print(f"  {'':<40}" + "".join(f"{kind:>12}" for kind in kinds))
     for label, name in ROWS:
@@ -222,7 +223,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.sessions, options.seconds, options.rounds, options.trials = 3, 3.0, 1, 0
-    kept = side_by_side(options.sessions, options.seconds, options.rounds)
+    kept = side_by_side(options.sessions, options.seconds, options.rounds, 0.5 if options.quick else 2.5)
     if options.trials:
         print("\nsessions that one core keeps up with")
         most = {

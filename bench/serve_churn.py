@@ -44,10 +44,10 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
-def churn(server: Server, minutes: float, callers: int) -> tuple[list[Sample], dict[str, Any]]:
+def churn(server: Server, minutes: float, callers: int, stay_s: float) -> tuple[list[Sample], dict[str, Any]]:
     """What was seen while they came and went, and what they did."""
     command = [sys.executable, "-m", "bench.serve_load.churn", "--port", server.port]
-    command += ["--callers", str(callers)]
+    command += ["--callers", str(callers), "--stay-s", str(stay_s)]
     coming = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert coming.stdin is not None
     assert coming.stdout is not None
@@ -120,7 +120,7 @@ def main() -> None:
         options.minutes, options.callers = 0.15, 6
     with Server("repartee", FLAGS) as server:
         before = server.report("objects")
-        samples, did = churn(server, options.minutes, options.callers)
+        samples, did = churn(server, options.minutes, options.callers, 3.0 if options.quick else 15.0)
         after = settled(server, before)
     kept = show(samples, before, after, did)
     print("\neverything stays as it is" if kept else "\nfloors were MISSED, see above")

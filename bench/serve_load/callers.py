@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from picows import WSFrame, WSTransport
 
 AUDIO = Path(__file__).resolve().parent.parent / "audio"
-WARM_S = 2.5
 CONNECTING_AT_ONCE = 25
 UTTERANCES = 10
 PAUSE_MS = 4600
@@ -189,7 +188,7 @@ async def come_and_go(caller: Caller, port: int) -> None:
     caller.tally.gone = 0
 
 
-async def run(kind: str, port: int, sessions: int, seconds: float) -> dict[str, Any]:
+async def run(kind: str, port: int, sessions: int, seconds: float, warm_s: float) -> dict[str, Any]:
     """Connect, let it warm up, measure."""
     frames = conversation()
     tally = Tally()
@@ -212,7 +211,7 @@ async def run(kind: str, port: int, sessions: int, seconds: float) -> dict[str, 
     start_s = NOW() + 0.05
     for number, caller in enumerate(callers):
         carousel.add(caller, start_s + number / sessions * FRAME_MS / 1000)
-    await carousel.run(start_s + WARM_S)
+    await carousel.run(start_s + warm_s)
     print("warm", flush=True)
     cpu, waited, began_s, tally.counting = cpu_seconds(), waited_s(), NOW(), True
     await carousel.run(began_s + seconds)
@@ -242,6 +241,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--sessions", type=int, default=150)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--warm-s", type=float, default=2.5)
     parser.add_argument("--core", type=int, default=1)
     options = parser.parse_args()
     pin(options.core)
@@ -249,7 +249,9 @@ def main() -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as running:
-        found = running.run(run(options.kind, options.port, options.sessions, options.seconds))
+        found = running.run(
+            run(options.kind, options.port, options.sessions, options.seconds, options.warm_s)
+        )
     print(json.dumps(found), flush=True)
     os._exit(0)  # hundreds of sockets need not be torn down one by one
 

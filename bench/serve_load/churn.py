@@ -4,7 +4,7 @@
 
 ``polite`` ones talk for some seconds and close. ``vanishing`` ones reset the connection in the middle of a reply,
 ``slow`` ones stop reading while they go on talking, ``mute`` ones stop reading and say nothing any more, and
-``half-open`` ones send half of a handshake: those three stay until the server ends it, or 15 s.
+``half-open`` ones send half of a handshake: those three stay until the server ends it, or ``--stay-s``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from bench.realtime_load.pace import FRAME_MS, pin
 from bench.serve_load.callers import DELTA, NOW, Caller, Tally, connect, conversation
 
 WAYS = {"polite": 10, "vanishing": 4, "slow": 2, "mute": 2, "half-open": 2}
-STAY_S = 15.0
 REPLY_S = 12.0
 """How long a vanishing caller waits for a reply."""
 
@@ -60,10 +59,12 @@ class Churn:
 
     Args:
         port: of the server.
+        stay_s: how long those stay who wait for the server to end it.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, stay_s: float) -> None:
         self.port = port
+        self.stay_s = stay_s
         self.frames = conversation()
         self.tally = Tally()
         self.tally.counting = True
@@ -107,8 +108,8 @@ class Churn:
         else:
             await guest.talk(1.0)
             raw.pause_reading()
-            await guest.talk(STAY_S if way == "slow" else 0.0)
-            for _ in range(int(STAY_S) if way == "mute" else 0):
+            await guest.talk(self.stay_s if way == "slow" else 0.0)
+            for _ in range(int(self.stay_s) if way == "mute" else 0):
                 if guest.left.is_set():
                     break
                 await asyncio.sleep(1.0)
@@ -120,7 +121,7 @@ class Churn:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(b"GET /v1/realtime?model=bench HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: webs")
         try:
-            async with asyncio.timeout(STAY_S):
+            async with asyncio.timeout(self.stay_s):
                 await reader.read()
             self.done["half-open, ended by the server"] += 1
         except (TimeoutError, ConnectionError):
@@ -128,9 +129,9 @@ class Churn:
         writer.close()
 
 
-async def run(port: int, callers: int) -> dict[str, Any]:
+async def run(port: int, callers: int, stay_s: float) -> dict[str, Any]:
     """Until standard input ends; then all leave in their own way."""
-    churn, loop = Churn(port), asyncio.get_running_loop()
+    churn, loop = Churn(port, stay_s), asyncio.get_running_loop()
     ended = asyncio.Event()
 
     def read() -> None:
@@ -147,7 +148,7 @@ async def run(port: int, callers: int) -> dict[str, Any]:
     await ended.wait()
     loop.remove_reader(sys.stdin.fileno())
     churn.stopping = True
-    await asyncio.wait(coming, timeout=STAY_S + REPLY_S)
+    await asyncio.wait(coming, timeout=stay_s + REPLY_S + 10)
     return {"done": churn.done, "errors": churn.tally.errors[:5], "error_count": len(churn.tally.errors)}
 
 
@@ -157,11 +158,12 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--callers", type=int, default=24)
+    parser.add_argument("--stay-s", type=float, default=15.0)
     parser.add_argument("--core", type=int, default=1)
     options = parser.parse_args()
     pin(options.core)
     logging.disable(logging.WARNING)
-    print(json.dumps(asyncio.run(run(options.port, options.callers))), flush=True)
+    print(json.dumps(asyncio.run(run(options.port, options.callers, options.stay_s))), flush=True)
     os._exit(0)
 
 
