@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Backlog"]
 
+_AT_ONCE_S = 1.0
+
 
 class Backlog:
     """Counts audio in, and one second of it out in each second.
@@ -30,6 +32,7 @@ class Backlog:
     def allowance_s(self, now: float) -> float:
         """By how much a deadline is later: whoever hears in real time at all works it off no slower than at half that.
 
-        (An answer that is being prepared, or the audio of others, may have half of the machine.)
+        (An answer that is being prepared, or the audio of others, may have half of the machine.) What goes before a
+        turn always comes at once; deadlines reckon with that.
         """
-        return 2.0 * self.length_s(now)
+        return 2.0 * max(0.0, self.length_s(now) - _AT_ONCE_S)

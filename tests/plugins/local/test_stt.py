@@ -230,7 +230,7 @@ def test_waiting_too_long_for_a_decoder_is_an_error_that_names_the_bound() -> No
         first, second = Ear(stt), Ear(stt)
         first.stream.push(sample("dinner_kal16").audio)
         await first.until(lambda: bool(first.events))  # it has the decoder, and keeps it: no flush
-        for _ in range(16):
+        for _ in range(61):
             second.stream.push(AudioFrame(bytes(32_000), 16_000))
         await second.until(lambda: bool(second.errors))
         assert "all 1 decoders are busy" in str(second.errors[0])
