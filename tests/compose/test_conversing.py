@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,18 @@ async def test_it_prewarms_with_what_will_not_change() -> None:
         await elapse(0)
     assert llm.prewarmed[0] is not None
     assert llm.prewarmed[0].instructions == "Be brief."
+
+
+@virtual_time
+async def test_new_instructions_are_read_before_the_first_question() -> None:
+    llm = ScriptedLLM()
+    async with Stage(Conversing(llm), instructions="Be brief.") as stage:
+        await elapse(0)
+        for text in ("Be kind.", "Be kind and brief."):  # the first is out of date before it began
+            stage.session.update(replace(stage.session.options, instructions=text))
+        stage.session.update(replace(stage.session.options, voice="echo"))  # which changes nothing to read
+        await elapse(0)
+    assert [each.instructions for each in llm.prewarmed if each] == ["Be brief.", "Be kind and brief."]
 
 
 @virtual_time

@@ -64,7 +64,7 @@ def stall_for(config: Any) -> Stall:
 def other_model_for(config: Any) -> Shop:
     """An agent that has a model for itself each time."""
     made = Shop()
-    made.llm = ScriptedRealtimeModel([])  # type: ignore[misc]
+    made.llm = ScriptedRealtimeModel([])
     return made
 
 

@@ -126,10 +126,23 @@ class _ConversingSession(RealtimeSession):
         ] = {}  # ended, and not released yet; bounded by _DRAFTS_MAX
         self._outputs: list[Item] = []  # bounded by the calls of the one live response
         self._tasks = TaskOwner(self._crashed)
+        self._prewarming: asyncio.Task[None] | None = None
         self._closed = False
 
     async def start(self) -> None:
-        self._tasks.spawn(self._prewarm(), name="conversing.prewarm")
+        self._begin_prewarm()
+
+    def update(self, options: SessionOptions) -> None:
+        before, self.options = self.options, options
+        if (options.instructions, options.tools) != (before.instructions, before.tools):
+            self._begin_prewarm()  # the first answer after it would read all of that, while somebody waits
+
+    def _begin_prewarm(self) -> None:
+        if self._closed:
+            return
+        if self._prewarming is not None:
+            self._prewarming.cancel()
+        self._prewarming = self._tasks.spawn(self._prewarm(), name="conversing.prewarm")
 
     async def _prewarm(self) -> None:
         try:
