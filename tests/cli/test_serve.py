@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -203,7 +204,14 @@ def test_on_sigterm_who_converses_may_finish() -> None:
         _converse(opened)
         assert server.poll() is None
         opened.close()
-        assert "draining: 1" in _ended(server, 0)
+        told = _ended(server, 0)
+        assert "draining: 1 sessions are running" in told
+        ours = [line for line in told.splitlines() if "session sess_" in line]
+        assert all(
+            re.match(r"[-0-9]{10} [:,0-9]{12} INFO +session \w+: (began \(.*\)|over after .* s)$", each)
+            for each in ours
+        )
+        assert len(ours) == 2  # a line each, however long
 
 
 @POSIX

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import struct
@@ -142,3 +143,31 @@ async def test_the_servers_end_closes_what_is_open() -> None:
         server.should_exit = True  # not in order: without draining
         _, code, _ = await closing(socket)
         assert code == 1012
+
+
+@over_sockets
+@pytest.mark.parametrize("websockets", ["native", "websockets-sansio"])
+async def test_a_client_that_floods_leaves_the_others_their_turn(websockets: str) -> None:
+    flood = 1000
+    async with serving(make_app(), websockets=websockets) as server, _Raw(server.port) as client:
+        await client.handshake()
+        assert (await client.event())["type"] == "session.created"
+        [session] = FakeSession.made
+        answered = [0]
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            answered.append(len(session.frames))
+            if not session.closed:
+                loop.call_soon(look)
+
+        look()
+        echo = _frame(TEXT, b'{"type": "fake.echo"}')
+        close = _frame(CLOSE, struct.pack("!H", 1000)) if websockets == "native" else b""
+        client.writer.write(echo * flood + close)
+        heard = [await client.event() for _ in range(flood)]
+        assert {each["type"] for each in heard} == {"fake.echo"}
+        if close:
+            assert await client.frame() == (CLOSE, struct.pack("!H", 1000))
+        at_once = [after - before for before, after in itertools.pairwise(answered)]
+        assert max(at_once) <= 64  # of a turn's end, and the next one's

@@ -177,8 +177,8 @@ def _tls(args: argparse.Namespace) -> dict[str, Any]:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(args.tls_cert, args.tls_key, "")
     except (OSError, ValueError) as error:  # SSLError is an OSError
         raise ConfigurationError(
-            f"--tls-cert {args.tls_cert} and --tls-key {args.tls_key} don't go together: {error}; right are a certificate "
-            "chain and its private key without a password, both in PEM form"
+            f"--tls-cert {args.tls_cert} and --tls-key {args.tls_key} don't go together: {error}; right are a "
+            "certificate chain and its private key without a password, both in PEM form"
         ) from None
     return {"ssl_certfile": args.tls_cert, "ssl_keyfile": args.tls_key}
 
@@ -293,8 +293,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _log_to(console: Console, level: str) -> None:
-    handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", markup=False)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(
+            console=console, show_path=False, log_time_format="%H:%M:%S", markup=False
+        )
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:  # for a file or a journal: one line for each event, whatever its length
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     ours = logging.getLogger("repartee")
     ours.setLevel(level.upper())
     ours.handlers = [handler]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from http import HTTPStatus
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -22,7 +23,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from repartee.server.options import LoadOptions
 from repartee.server.outgoing import Outgoing, Taken
-from repartee.server.wire import CLOSE_S, EXTENSION, SLOW, OnFrame
+from repartee.server.wire import CLOSE_S, EXTENSION, SLOW, TURN_FRAMES, OnFrame
 
 __all__ = ["NativeWire", "native_protocol"]
 
@@ -42,6 +43,8 @@ COPIED_BYTES_MAX: Final = 8192
 HEAD_ROOM_BYTES: Final = 14
 """The longest head of a frame (RFC 6455, section 5.2)."""
 READ_BUFFER_BYTES: Final = 16 << 10
+TURN_S: Final = 0.01
+"""In so long a client has its `TURN_FRAMES` answered; the rest waits until the others have had a turn."""
 
 
 class NativeWire(WSListener):
@@ -65,6 +68,9 @@ class NativeWire(WSListener):
         self._closing: tuple[int, str] | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()
+        self._time = asyncio.get_running_loop().time
+        self._turn: tuple[float, int] = (0.0, 0)  # since when, how many frames
+        self._late: deque[tuple[Any, bool, Any]] = deque()  # bounded by what was read when reading was paused
 
     # -- `Wire` ------------------------------------------------------------------------------------------------
 
@@ -124,18 +130,51 @@ class NativeWire(WSListener):
     def on_ws_frame(self, transport: Any, frame: Any) -> None:
         """A frame came."""
         kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin and self._parts is None:
+        since_s, frames = self._turn
+        now = self._time()
+        if now - since_s >= TURN_S:
+            since_s = now
+            frames = 0
+        self._turn = (since_s, frames + 1)
+        if frames >= TURN_FRAMES or self._late:
+            if not self._late:
+                self._connection.pause()
+                asyncio.get_running_loop().call_soon(self._catch_up)
+            content = frame.get_close_code() if kind == WSMsgType.CLOSE else frame.get_payload_as_bytes()
+            self._late.append((kind, frame.fin, content))
+        elif kind == WSMsgType.TEXT and frame.fin and self._parts is None:
             if self._on_frame is not None and self._closing is None:
                 self._on_frame(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
-            if self._closing is None:
-                code = int(frame.get_close_code())
-                transport.send_close(code if code >= 1000 and code != 1005 else 1000)
-            transport.disconnect()
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            self._take_part(frame, kind)
+            self._take(kind, True, frame.get_close_code())
+        else:
+            self._take(kind, frame.fin, frame.get_payload_as_bytes())
 
-    def _take_part(self, frame: Any, kind: Any) -> None:
+    def _catch_up(self) -> None:
+        """The others have had their turn."""
+        for _ in range(min(TURN_FRAMES, len(self._late))):
+            self._take(*self._late.popleft())
+        if self._late:
+            asyncio.get_running_loop().call_soon(self._catch_up)
+        elif self._transport is not None:
+            self._connection.resume()
+
+    def _take(self, kind: Any, fin: bool, content: Any) -> None:
+        """A whole message, a part of one, or the close (its code)."""
+        if kind == WSMsgType.TEXT and fin and self._parts is None:
+            if self._on_frame is not None and self._closing is None:
+                self._on_frame(content)
+        elif kind == WSMsgType.CLOSE:
+            if self._transport is None:
+                return
+            if self._closing is None:
+                code = int(content)
+                self._transport.send_close(code if code >= 1000 and code != 1005 else 1000)
+            self._transport.disconnect()
+        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._take_part(kind, fin, content)
+
+    def _take_part(self, kind: Any, fin: bool, content: bytes) -> None:
         """A part of a message, or a binary one."""
         if kind == WSMsgType.CONTINUATION:
             if self._parts is None:
@@ -144,14 +183,14 @@ class NativeWire(WSListener):
         else:
             self._parts, self._parts_bytes = [], 0
             self._parts_are_text = kind == WSMsgType.TEXT
-        self._parts_bytes += frame.payload_size
+        self._parts_bytes += len(content)
         if self._parts_bytes > self._options.frame_bytes:
             self._parts = None
             self.close(1009, f"At most {self._options.frame_bytes} bytes are read.")
             return
         if self._parts_are_text:
-            self._parts.append(frame.get_payload_as_bytes())
-        if frame.fin:
+            self._parts.append(content)
+        if fin:
             whole = b"".join(self._parts) if self._parts_are_text else None
             self._parts = None
             if self._on_frame is not None and self._closing is None:
@@ -286,6 +325,11 @@ class _Connection(asyncio.Protocol):
         self._feed(self._head)
         if wire._transport is None:  # picows has refused it
             wire.on_ws_disconnected(None)
+
+    def pause(self) -> None:
+        """Nobody takes frames for a while."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Somebody takes frames now."""

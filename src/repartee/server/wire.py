@@ -23,6 +23,8 @@ log = logging.getLogger("repartee.server")
 EXTENSION: Final = "repartee.websocket"
 """Of the ASGI scope: a function that makes a `Wire` (options → wire)."""
 
+TURN_FRAMES: Final = 32
+"""Frames of one client that are answered before the others have a turn."""
 CLOSE_S: Final = 5.0
 """From our close to the end of the connection, whether or not the client agrees."""
 
@@ -112,11 +114,15 @@ class AsgiWire:
                 raise result
 
     async def _read(self, on_frame: OnFrame) -> None:
+        frames = 0
         while True:
             message: Any = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
             on_frame(message.get("text"))
+            frames += 1
+            if frames % TURN_FRAMES == 0:
+                await asyncio.sleep(0)  # what has come already is received at once, so nobody else had a turn
 
     async def _write(self) -> None:
         while True:
