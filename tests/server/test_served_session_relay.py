@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from repartee.compose import Overheard
 from repartee.plugins.openai.realtime import RealtimeModel
 from repartee.protocol import events as ev
-from repartee.testing import Reply, ScriptedRealtimeServer, call_function, elapse, virtual_time
+from repartee.server.policy import Policy
+from repartee.testing import (
+    Reply,
+    ScriptedRealtimeServer,
+    ScriptedSTT,
+    ServerManner,
+    call_function,
+    elapse,
+    virtual_time,
+)
 from tests.server.talk import Talk
 
 TEXT = {"output_modalities": ["text"]}
@@ -78,3 +88,46 @@ async def test_a_lost_connection_is_nobodys_business() -> None:
         assert not talk.client.all("error")
         assert "SessionReconnected" in [type(entry.event).__name__ for entry in talk.log]
     await server.aclose()
+
+
+@virtual_time
+async def test_what_the_client_wants_is_told_to_the_remote_session() -> None:
+    server = ScriptedRealtimeServer(["Sure."])
+    async with Talk(relay(server), session={"tools": [WEATHER]}, policy=Policy("Be polite.")) as talk:
+        await elapse(0.1)
+        [remote] = server.connections
+        assert not remote.protocol.session.audio.input.transcription
+        talk.update(
+            audio={
+                "input": {"transcription": {"model": "gpt-4o-transcribe", "language": "en"}},
+                "output": {"voice": "cedar"},
+            }
+        )
+        await elapse(0.1)
+        told = remote.protocol.session
+        assert (told.audio.input.transcription.model, told.audio.input.transcription.language) == (
+            "gpt-4o-transcribe",
+            "en",
+        )
+        assert told.audio.output.voice == "cedar"
+        assert told.audio.input.turn_detection is None  # the turns stay ours
+        assert told.instructions == "Be polite.\n\nBe kind."
+        assert [tool.name for tool in told.tools] == ["weather"]
+        talk.update(audio={"input": {"transcription": None}})
+        await elapse(0.1)
+        assert remote.protocol.session.audio.input.transcription is None
+
+
+@virtual_time
+async def test_the_remote_words_are_told_where_it_writes_them_down() -> None:
+    server = ScriptedRealtimeServer(["Sure."], manner=ServerManner(transcripts=("book a desk",)))
+    overheard = Overheard(relay(server), ScriptedSTT())
+    async with Talk(overheard) as talk:
+        await elapse(0.1)
+        talk.update(audio={"input": {"transcription": {"model": "gpt-4o-transcribe"}}})
+        await elapse(0.1)
+        talk.hear(0.3, "book a table", 1.0)
+        await talk.done()
+        await elapse(5)
+        told = talk.client.all("conversation.item.input_audio_transcription.completed")
+        assert [event["transcript"] for event in told] == ["book a desk"]
