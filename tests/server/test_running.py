@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from repartee.protocol.model import replace as replace_fields
 from repartee.protocol.sessions import default_session
 from repartee.server.admission import Admission
 from repartee.server.options import ServerOptions
 from repartee.server.replies import ErrorReply
 from repartee.server.running import RunningSession, RunningSessions
+from repartee.server.session_config import begin_session
+from repartee.server.source import served_from
 from repartee.testing import elapse, virtual_time
 from tests.server.serving import FakeSession
 
@@ -112,3 +116,24 @@ async def test_a_keys_sessions_share_its_tokens() -> None:
     await elapse(30)
     assert not second.is_spent(0.0)
     assert _Running().sessions._budget("a") is None
+
+
+@virtual_time
+async def test_what_is_made_for_each_session(caplog: pytest.LogCaptureFixture) -> None:
+    served = served_from("tests.server.agent_for_tests:stall_for")
+    server = _Running()
+    config: Any = begin_session(served, "realtime", model="north", expires_at=0)
+    running = server.sessions.open(served, config, owner="a")
+    assert FakeSession.made[0].config.instructions == "You serve north."
+    bound = replace_fields(config, id="sess_2", instructions="As the secret says.")
+    second = server.sessions.open(served, bound, owner="a")
+    assert FakeSession.made[1].config.instructions == "As the secret says."
+    fails: Any = lambda config: 1 / 0  # noqa: E731
+    broken = replace(served, for_session=fails)
+    with pytest.raises(ErrorReply) as refused:
+        server.sessions.open(broken, config, owner="a")
+    assert (refused.value.status, refused.value.code) == (500, "agent_failed")
+    assert "division" in caplog.text
+    assert len(server.sessions) == server.admission.sessions == 2
+    for each in (running, second):
+        await each.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from repartee.compose import Overheard
 from repartee.plugins.openai.realtime import RealtimeModel
 from repartee.protocol import events as ev
@@ -96,7 +98,8 @@ async def test_what_the_client_wants_is_told_to_the_remote_session() -> None:
     async with Talk(relay(server), session={"tools": [WEATHER]}, policy=Policy("Be polite.")) as talk:
         await elapse(0.1)
         [remote] = server.connections
-        assert not remote.protocol.session.audio.input.transcription
+        told: Any = remote.protocol.session
+        assert not told.audio.input.transcription
         talk.update(
             audio={
                 "input": {"transcription": {"model": "gpt-4o-transcribe", "language": "en"}},
@@ -115,7 +118,8 @@ async def test_what_the_client_wants_is_told_to_the_remote_session() -> None:
         assert [tool.name for tool in told.tools] == ["weather"]
         talk.update(audio={"input": {"transcription": None}})
         await elapse(0.1)
-        assert remote.protocol.session.audio.input.transcription is None
+        told = remote.protocol.session
+        assert told.audio.input.transcription is None
 
 
 @virtual_time
