@@ -273,6 +273,29 @@ async def test_a_stalled_model_fails_by_a_deadline() -> None:
         assert (await talk.answer("again"))["status"] == "completed"
 
 
+@virtual_time
+async def test_how_long_a_model_and_a_function_may_take_is_an_option() -> None:
+    @function_tool
+    async def forever() -> str:
+        """Never ends."""
+        await elapse(1e6)
+        return ""
+
+    options = ServerOptions(response_stall_s=3.0, tool_s=2.0)
+    llm = ScriptedLLM([call_function("forever"), "It did not work.", "Hi."], faults=[stall(call=3)])
+    async with Talk(model_of(llm=llm), session=TEXT, tools=[forever], options=options) as talk:
+        talk.say("hi")
+        talk.respond()
+        await elapse(2.5)
+        assert talk.client.last("response.done")["response"]["status"] == "completed"
+        talk.say("hi")
+        talk.respond()
+        await elapse(2.9)
+        assert len(talk.client.all("response.done")) == 1
+        await elapse(0.3)
+        assert talk.client.last("response.done")["response"]["status"] == "failed"
+
+
 # -- functions on the server -----------------------------------------------------------------------------------
 
 

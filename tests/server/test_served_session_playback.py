@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from repartee.audio import AudioFrame
 from repartee.testing import elapse, virtual_time
 from tests.server.talk import Talk, sound
@@ -92,9 +94,10 @@ async def test_a_client_may_clear_the_output() -> None:
         assert player.cleared
 
 
+@pytest.mark.parametrize("format", ["audio/pcmu", "audio/pcma", "audio/pcm"])
 @virtual_time
-async def test_a_caller_is_heard_whatever_the_sessions_format() -> None:
-    session = {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+async def test_a_caller_is_heard_whatever_the_sessions_format(format: str) -> None:
+    session = {"audio": {"input": {"format": {"type": format}}}}
     async with Talk(replies=["Sure."], output=Player(), session=session) as talk:
         audio = sound(0.3, "book a table", 1.5)
         for at in range(0, len(audio), 960):
@@ -103,7 +106,12 @@ async def test_a_caller_is_heard_whatever_the_sessions_format() -> None:
         item_id = talk.client.last("input_audio_buffer.committed")["item_id"]
         talk.send("conversation.item.retrieve", item_id=item_id)
         heard = talk.client.last("conversation.item.retrieved")["item"]["content"][0]["audio"]
-        assert 1.0 < len(heard) * 3 / 4 / 8000 < 2.5
+        assert 1.0 < len(heard) * 3 / 4 / (48_000 if format == "audio/pcm" else 8000) < 2.5
+        # 0.3 s of silence, 1 s of words: told with 300 ms from before, and over after 500 ms.
+        started = talk.client.last("input_audio_buffer.speech_started")["audio_start_ms"]
+        stopped = talk.client.last("input_audio_buffer.speech_stopped")["audio_end_ms"]
+        assert started < 100
+        assert 1200 < stopped < 2000
 
 
 @virtual_time

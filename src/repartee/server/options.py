@@ -157,6 +157,15 @@ class ServerOptions(PolicyOptions):
     context_tokens: int = _option(
         28_224, "input tokens of a conversation that a response may take in", unit="tokens", least=256
     )
+    response_stall_s: float = _option(
+        30.0, "a response whose model gives nothing for so long has failed", unit="s", least=0.1
+    )
+    tool_s: float = _option(
+        60.0,
+        "how long a function that runs on the server may take, if it doesn't say so itself",
+        unit="s",
+        least=0.1,
+    )
     tokens_per_min: int = _option(0, "tokens a minute for one key (0: no limit)", unit="tokens")
     kept_audio_bytes: int = _option(
         8 * MIB, "audio of a session that is kept for conversation.item.retrieve", unit="bytes"

@@ -7,7 +7,8 @@ become the connection's. Each concern has its own module: `Answers` (responses),
 items), `Transcripts` (the caller's words), `Observing` (events of our own), `Listeners` (who is told).
 """
 
-# Fields of `ServerOptions` that are used here: context_tokens, kept_audio_bytes, append_bytes, frame_bytes.
+# Fields of `ServerOptions` that are used here: context_tokens, response_stall_s, tool_s, kept_audio_bytes,
+# append_bytes, frame_bytes.
 
 from __future__ import annotations
 
@@ -56,8 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ears", "Listener", "OutputSink", "ServedSession"]
 
-STALL_S: Final = 30.0
-TOOL_S: Final = 60.0
 SILENCE_HINT: Final = (
     "The user has said nothing for a while. Say one short sentence: offer to go on, or ask whether they are still "
     "there."
@@ -154,11 +153,15 @@ class ServedSession:
             (*served.tools, *served.model.default_tools),
             session=self,
             userdata=served.userdata_for(config),
-            timeout_s=TOOL_S,
+            timeout_s=options.tool_s,
             on_failure=lambda error: self.fail(error, "tool"),
         )
         self._answers = Answers(
-            self, tools=self._tools, stall_s=STALL_S, context_tokens=options.context_tokens, budget=budget
+            self,
+            tools=self._tools,
+            stall_s=options.response_stall_s,
+            context_tokens=options.context_tokens,
+            budget=budget,
         )
         self.inner: RealtimeSession = served.model.session(
             session_options(config, served), on_event=self._on_inner_event, clock=clock

@@ -28,6 +28,7 @@ __all__ = ["DecodedWord", "Speech", "SpeechDecoder", "TimedText", "decode", "enc
 _BASE = 1000
 _STEP = 30
 _END = 500
+_HUSH = 8
 _NOISE = 700
 _RAMP = 13
 _MIN_BYTE_MS = 2.0
@@ -115,8 +116,8 @@ def noise(samples: int) -> bytes:
 
 
 def is_silent(data: bytes) -> bool:
-    """Whether all samples are 0."""
-    return data.count(0) == len(data)
+    """Whether all samples are 0, or as good as that: A-law has no 0, and gives 8 for it."""
+    return data.count(0) == len(data) or not bool((abs(_samples(data)) > _HUSH).any())
 
 
 def says_something(data: bytes) -> bool:
@@ -250,5 +251,5 @@ def _kinds(samples: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
     within = (magnitude >= _BASE - _STEP // 2) & (magnitude < loudest + _STEP // 2)
     kinds = np.where(within, letters, _NOISY)
     kinds[magnitude == _END] = _ENDED
-    kinds[magnitude == 0] = _SILENT
+    kinds[magnitude <= _HUSH] = _SILENT
     return kinds
