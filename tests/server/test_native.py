@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import logging
 import os
 import struct
 from typing import Any
@@ -171,3 +172,16 @@ async def test_a_client_that_floods_leaves_the_others_their_turn(websockets: str
             assert await client.frame() == (CLOSE, struct.pack("!H", 1000))
         at_once = [after - before for before, after in itertools.pairwise(answered)]
         assert max(at_once) <= 64  # of a turn's end, and the next one's
+
+
+@over_sockets
+async def test_what_a_client_does_wrong_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "repartee"):
+        async with serving(make_app(frame_bytes=1024)) as server, open_socket(server) as opened:
+            await opened.recv()
+            await opened.send("x" * 40_000)
+            assert (await closing(opened))[1] == 1009
+    told = [each for each in caplog.records if "1009" in each.getMessage()]
+    assert [each.levelname for each in told] == ["INFO"]
+    assert not [each for each in caplog.records if each.levelno > logging.INFO]
+    assert not FakeSession.made[0].frames

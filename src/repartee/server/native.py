@@ -31,7 +31,19 @@ log = logging.getLogger("repartee.server")
 
 # Of its own, and never below warnings: at the level of debugging picows logs whole requests, and keys are in them.
 _quiet: Final = logging.Logger("repartee.server.picows", logging.WARNING)
-_quiet.parent = log
+
+
+class _Told(logging.Handler):
+    """Passes on what picows logs. What a client does wrong is no error of the server's, though picows says so."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info is None:
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        if log.isEnabledFor(record.levelno):
+            log.handle(record)
+
+
+_quiet.addHandler(_Told())
 
 HEAD_BYTES_MAX: Final = 16 << 10
 """picows reads no longer one."""
@@ -130,6 +142,8 @@ class NativeWire(WSListener):
     def on_ws_frame(self, transport: Any, frame: Any) -> None:
         """A frame came."""
         kind = frame.msg_type
+        if frame.payload_size > self._options.frame_bytes:
+            return  # picows has begun to close, but gives what it has read already
         since_s, frames = self._turn
         now = self._time()
         if now - since_s >= TURN_S:
