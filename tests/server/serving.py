@@ -138,9 +138,11 @@ def make_app(api_keys: tuple[str, ...] = (), **options: Any) -> Starlette:
 
 
 @asynccontextmanager
-async def serving(application: Starlette, websockets: str = "native") -> AsyncIterator[RealtimeServer]:
+async def serving(
+    application: Starlette, websockets: str = "native", port: int = 0
+) -> AsyncIterator[RealtimeServer]:
     """The application on a socket of this machine, in this loop."""
-    server = RealtimeServer(application, bind("127.0.0.1", 0), tune=False, websockets=websockets)
+    server = RealtimeServer(application, bind("127.0.0.1", port), tune=False, websockets=websockets)
     server.capture_signals = _no_signals  # type: ignore[method-assign, assignment]
     task = asyncio.get_running_loop().create_task(server.run_until_stopped())
     try:
