@@ -81,7 +81,7 @@ MATRIX: list[Row] = [
     ("llm", "fail", 0, True, BOOK, ANSWER, 2654, None, None),
     ("llm", "fail", 2, True, BOOK, ANSWER, 2654, None, None),
     ("llm", "fail", 8, True, BOOK, ANSWER, 2484, FAIL, 2484),
-    ("llm", "stall", 0, True, BOOK, None, None, STALL, 17110),
+    ("llm", "stall", 0, True, BOOK, None, None, STALL, 12110),
     ("llm", "stall", 2, True, BOOK, "Sure, for", 2484, STALL, 17230),
     ("llm", "stall", 8, True, BOOK, ANSWER, 2484, STALL, 17350),
     ("llm", "slow", 0, True, BOOK, ANSWER, 3280, SLOW, None),
@@ -91,7 +91,7 @@ MATRIX: list[Row] = [
     ("llm", "fail", 0, False, BOOK, None, None, FAIL, 2484),
     ("llm", "fail", 2, False, BOOK, "Sure, for", 2654, FAIL, 2604),
     ("llm", "fail", 8, False, BOOK, ANSWER, 2654, FAIL, 2724),
-    ("llm", "stall", 0, False, BOOK, None, None, STALL, 17484),
+    ("llm", "stall", 0, False, BOOK, None, None, STALL, 12484),
     ("llm", "stall", 2, False, BOOK, "Sure, for", 2654, STALL, 17604),
     ("llm", "stall", 8, False, BOOK, ANSWER, 2654, STALL, 17724),
     ("llm", "slow", 0, False, BOOK, ANSWER, 3654, SLOW, None),
@@ -137,7 +137,7 @@ async def test_a_fault_costs_at_most_its_turn(row: Row) -> None:
     [
         ("vad", "the VAD has given nothing for 2 s"),
         ("stt", "gave no final words within 2 s"),
-        ("llm", "gave nothing for 15 s; raise first_token_timeout_s"),
+        ("llm", "gave nothing for 10 s; raise first_token_timeout_s"),
         ("tts", "gave no sound for 10 s; raise chunk_timeout_s"),
     ],
 )

@@ -55,12 +55,12 @@ class Conversing(RealtimeModel):
 
     Args:
         llm: which one.
-        first_token_timeout_s: how long an answer may take to begin. Default 15.
+        first_token_timeout_s: how long an answer may take to begin. Default 10.
         stall_timeout_s: how long it may halt once begun. Default 15.
     """
 
     def __init__(
-        self, llm: LLM, *, first_token_timeout_s: float = 15.0, stall_timeout_s: float = 15.0
+        self, llm: LLM, *, first_token_timeout_s: float = 10.0, stall_timeout_s: float = 15.0
     ) -> None:
         self.llm = llm
         self.first_token_timeout_s = first_token_timeout_s
