@@ -15,7 +15,8 @@ All lateness is counted from the moment at which something was *due*, so it cont
   window waits up to 16 ms for those of other callers on purpose, since one by one they cost several times as much;
 * *turn*: the frame was due at which the turn was over by the audio (``audio_end_ms``) → the caller reads
   ``speech_stopped``;
-* *voice*: the voice's piece was due → the caller has it;
+* *voice*: a piece of the voice was due → the caller has it (without those that were prepared before the turn was over,
+  and held back);
 * *echo*: the frame was due → the caller has it back.
 
 CPU is the server process's, all threads, for a second of a session. On a shared machine it varies as well (twofold,

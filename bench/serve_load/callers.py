@@ -111,6 +111,7 @@ class Caller(picows.WSListener):
         self.frames = frames
         self.at = at
         self.first_s = 0.0
+        self.answered_s = float("inf")
         self.transport: WSTransport | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -133,8 +134,7 @@ class Caller(picows.WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """The server says something."""
         if frame.msg_type == picows.WSMsgType.TEXT:
-            if self.tally.counting:
-                self.take(frame.get_payload_as_bytes())
+            self.take(frame.get_payload_as_bytes())
         elif frame.msg_type == picows.WSMsgType.CLOSE:
             self.tally.errors.append(f"closed: {frame.get_close_code()} {frame.get_close_message()!r}")
             transport.disconnect()
@@ -145,14 +145,17 @@ class Caller(picows.WSListener):
         if data.startswith(DELTA):
             at = data.rindex(b'"delta":"') + 9
             sent_s = stamped(base64.b64decode(data[at : at + STAMP_BYTES * 4 // 3]))
-            if sent_s is not None:
+            if tally.counting and sent_s is not None and sent_s >= self.answered_s:
                 tally.voice_s.append(NOW() - sent_s)
             return
         event = json.loads(data)
         kind = event["type"]
         tally.events[kind] = tally.events.get(kind, 0) + 1
-        if kind == "input_audio_buffer.speech_stopped":
-            tally.turn_s.append(NOW() - due_at(self.first_s, event["audio_end_ms"]))
+        if kind == "response.created":
+            self.answered_s = NOW()  # what was due before was prepared ahead, and held back until now
+        elif kind == "input_audio_buffer.speech_stopped":
+            if tally.counting:
+                tally.turn_s.append(NOW() - due_at(self.first_s, event["audio_end_ms"]))
         elif kind == "error":
             tally.errors.append(str(event["error"]["message"]))
         elif kind == "response.done" and event["response"]["status"] not in ("completed", "cancelled"):
@@ -166,7 +169,8 @@ class Echoed(Caller):
 
     def take(self, data: bytes) -> None:
         """It comes back."""
-        self.tally.echo_s.append(NOW() - int(data[48:64], 16) / 1e6)
+        if self.tally.counting:
+            self.tally.echo_s.append(NOW() - int(data[48:64], 16) / 1e6)
 
 
 async def connect(caller: Caller, port: int) -> None:
