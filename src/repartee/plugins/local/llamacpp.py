@@ -30,6 +30,7 @@ __all__ = [
     "Piece",
     "Priority",
     "Started",
+    "await_loop",
     "body_of",
     "open_server",
     "parse",
@@ -182,6 +183,11 @@ def open_server(settings: EngineSettings) -> Any:
     finally:
         if private:  # the socket stays open for its server, and is out of everyone else's reach
             shutil.rmtree(private, ignore_errors=True)
+
+
+def await_loop(server: Any) -> None:
+    """Wait until llama.cpp's thread takes requests. Before that it can't be told to end: it forgets, and never does."""
+    server.handle_completions({"prompt": "a", "n_predict": 1, "cache_prompt": False}, lambda _: False)
 
 
 def _import_binding() -> Any:
