@@ -31,6 +31,9 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_ours(monkeypatch: pytes
         with pytest.raises(ConfigurationError, match=f"port {port} is taken"):
             bind("127.0.0.1", port)
 
+    with pytest.raises(ConfigurationError, match="65535"):
+        bind("127.0.0.1", 80_000)
+
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 

@@ -52,6 +52,8 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ConfigurationError: it can't be had; says why, and what to do.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would take another one in its place
+        raise ConfigurationError(f"--port {port} is no port; right are 1 to 65535, and 0 for any free one")
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
