@@ -18,7 +18,7 @@ from repartee.models import LLMCapabilities
 from repartee.models import events as inner
 from repartee.protocol.beta import BetaDialect
 from repartee.protocol.faults import SESSION_EXPIRED
-from repartee.testing import ScriptedLLM, ScriptedVAD, elapse, virtual_time
+from repartee.testing import ScriptedLLM, ScriptedTTS, ScriptedVAD, elapse, virtual_time
 from tests.server.talk import Client, Talk, model_of, sound
 
 MESSAGE = [
@@ -364,7 +364,8 @@ async def test_who_names_no_model_may_name_any_once() -> None:
 
 @virtual_time
 async def test_the_voice_stays_once_it_has_spoken() -> None:
-    async with Talk(replies=["Hello."]) as talk:
+    tts = ScriptedTTS(ms_per_word=250, voices=("alloy", "echo"))
+    async with Talk(model_of(["Hello."], tts=tts)) as talk:
         talk.update(audio={"output": {"voice": "alloy"}})
         await talk.answer("hi")
         talk.update(instructions="New.", audio={"output": {"voice": "echo"}})
