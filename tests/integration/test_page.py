@@ -251,7 +251,7 @@ async def meet_trouble() -> None:
                 second.complaints.clear()
                 await second.page.locator("#set-key").fill("sk-right")
                 await second.page.get_by_role("button", name="Type instead").click()
-                assert "try again" in (await trouble(second, "turned_down")).lower()
+                assert "try again" in (await trouble(second, "full")).lower()
 
 
 def test_a_refused_microphone_and_a_lost_server() -> None:
