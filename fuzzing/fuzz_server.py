@@ -26,8 +26,8 @@ from websockets.exceptions import WebSocketException
 from fuzzing.fuzz_protocol import SEEDS, Fuzzer
 from repartee.compose import Conversing, Spoken, Transcribed
 from repartee.server import ServerOptions, app
-from repartee.server.runner import RealtimeServer, bind
 from repartee.server.served import Served
+from repartee.server.sockets.runner import RealtimeServer, bind
 from repartee.testing import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 
 ANSWER_S = 5.0

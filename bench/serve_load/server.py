@@ -115,8 +115,8 @@ class Watch:
 
 def watch_sessions(watch: Watch) -> None:
     """Have every session note how late it is with each frame, and each window of the detector."""
-    from repartee.server.listening import Listening
-    from repartee.server.served_session import ServedSession
+    from repartee.server.hearing.listening import Listening
+    from repartee.server.sessions.served_session import ServedSession
 
     receive, on_window = ServedSession.receive, Listening._on_window
 
@@ -149,7 +149,7 @@ def due_at(first_s: float, end_ms: float) -> float:
 def serve(watch: Watch, kind: str, flags: list[str]) -> None:
     """Run the command line's server in this process."""
     from repartee.cli import serve as command
-    from repartee.server import runner
+    from repartee.server.sockets import runner
 
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)

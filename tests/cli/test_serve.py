@@ -31,7 +31,7 @@ from repartee.cli import serve
 from repartee.cli.command import run_command
 from repartee.errors import ConfigurationError
 from repartee.server.options import ServerOptions, option_table
-from repartee.server.runner import bind
+from repartee.server.sockets.runner import bind
 
 EXAMPLES = "tests.server.agent_for_tests"
 

@@ -18,7 +18,7 @@ import pytest
 from starlette.applications import Starlette
 
 from repartee.audio import AudioFrame, read_audio, resample
-from repartee.server.runner import RealtimeServer, bind
+from repartee.server.sockets.runner import RealtimeServer, bind
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page

@@ -43,9 +43,9 @@ def test_only_named_functions_are_declared_and_they_run_at_the_client() -> None:
     tools = declared_tools(
         [
             FunctionTool(name="f", parameters={"type": "object", "properties": {"a": {"type": "string"}}}),
-            FunctionTool(name=None, description="nameless"),  # type: ignore[arg-type]
+            FunctionTool(name=None, description="nameless"),
             McpTool(server_label="remote", server_url="https://mcp.test"),
-            FunctionTool(name="g", description=None),  # type: ignore[arg-type]
+            FunctionTool(name="g", description=None),
         ]
     )
     assert [tool.name for tool in tools] == ["f", "g"]

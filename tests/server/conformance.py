@@ -28,11 +28,11 @@ from repartee.errors import ToolError
 from repartee.models import LLMCapabilities
 from repartee.protocol.faults import SESSION_EXPIRED
 from repartee.server.options import ServerOptions
-from repartee.server.usage import TokenBudget
+from repartee.server.sessions.usage import TokenBudget
 from repartee.testing import Reply, ScriptedLLM, ScriptedSTT, call_function, elapse, fail, run
 from tests.protocol import official
+from tests.server.sessions.test_served_session_playback import Player
 from tests.server.talk import Talk, model_of
-from tests.server.test_served_session_playback import Player
 
 TEXT = {"output_modalities": ["text"]}
 MANUAL = {"audio": {"input": {"turn_detection": None}}}
@@ -678,18 +678,20 @@ UNSUPPORTED: dict[str, str] = {
 """What is not there, and why."""
 
 ELSEWHERE: dict[str, str] = {
-    "invalid_api_key": "tests/server/test_websocket.py::test_a_wrong_key_is_told_and_closed_3000",
-    "invalid_model": "tests/server/test_websocket.py::test_what_is_not_served_is_told",
-    "beta_api_shape_disabled": "tests/server/test_websocket.py::test_beta_clients_are_known_by_header_or_subprotocol",
-    "session.audio.input.noise_reduction.type": (
-        "tests/server/test_listening_speech.py::test_spoken_sentences_in_noise"
+    "invalid_api_key": "tests/server/endpoints/test_websocket.py::test_a_wrong_key_is_told_and_closed_3000",
+    "invalid_model": "tests/server/endpoints/test_websocket.py::test_what_is_not_served_is_told",
+    "beta_api_shape_disabled": (
+        "tests/server/endpoints/test_websocket.py::test_beta_clients_are_known_by_header_or_subprotocol"
     ),
-    "call_id_not_found": "tests/server/test_websocket.py::test_a_sideband_attaches_to_its_keys_calls_only",
+    "session.audio.input.noise_reduction.type": (
+        "tests/server/hearing/test_listening_speech.py::test_spoken_sentences_in_noise"
+    ),
+    "call_id_not_found": "tests/server/endpoints/test_websocket.py::test_a_sideband_attaches_to_its_keys_calls_only",
     "limit: client secrets 10–7200 s, usable more than once": (
-        "tests/server/test_client_secrets.py::test_a_secret_is_usable_more_than_once_until_it_expires"
+        "tests/server/access/test_client_secrets.py::test_a_secret_is_usable_more_than_once_until_it_expires"
     ),
     "limit: a sideband needs a standard key and a known call": (
-        "tests/server/test_websocket.py::test_a_sideband_attaches_to_its_keys_calls_only"
+        "tests/server/endpoints/test_websocket.py::test_a_sideband_attaches_to_its_keys_calls_only"
     ),
 }
 """What only a socket shows: the test that does."""

@@ -26,7 +26,7 @@ from repartee.protocol.config import (
     SessionConfig,
 )
 from repartee.protocol.sessions import default_session, merge
-from repartee.server.listening import Listening
+from repartee.server.hearing.listening import Listening
 from repartee.server.served import Served
 from repartee.testing import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, Speech, elapse, speech
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from repartee.audio import AudioFrame
 from repartee.clock import Clock
-from repartee.server.loudspeaker import Loudspeaker
-from repartee.server.peer_parts import gather_on
+from repartee.server.webrtc.loudspeaker import Loudspeaker
+from repartee.server.webrtc.peer_parts import gather_on
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_S = 20.0

@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from repartee.protocol.model import to_raw
 from repartee.server.asgi import app
 from repartee.server.options import ServerOptions
-from repartee.server.runner import RealtimeServer, bind
 from repartee.server.served import Served
+from repartee.server.sockets.runner import RealtimeServer, bind
 from repartee.testing import ScriptedRealtimeModel
 
 

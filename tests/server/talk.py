@@ -17,10 +17,10 @@ from repartee.protocol.codec import decode_server_event, encode_object
 from repartee.protocol.connection import CLIENT, Connection
 from repartee.protocol.sessions import SessionKind, default_session
 from repartee.server.options import ServerOptions
-from repartee.server.recording import Recordings
+from repartee.server.recordings.recording import Recordings
 from repartee.server.served import Served
-from repartee.server.served_session import OutputSink, ServedSession
-from repartee.server.usage import TokenBudget
+from repartee.server.sessions.served_session import OutputSink, ServedSession
+from repartee.server.sessions.usage import TokenBudget
 from repartee.testing import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, elapse
 from tests.server.ears import sound
 

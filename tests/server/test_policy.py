@@ -10,7 +10,7 @@ from repartee.errors import ConfigurationError
 from repartee.protocol.sessions import default_session
 from repartee.server.policy import Policy
 from repartee.server.replies import ErrorReply
-from repartee.server.session_config import bound_session
+from repartee.server.sessions.session_config import bound_session
 from repartee.testing import virtual_time
 from tests.server.talk import Talk
 

@@ -22,8 +22,8 @@ from repartee.errors import ConfigurationError, MissingDependencyError, Repartee
 from repartee.server.options import Option, ServerOptions, option_table
 
 if TYPE_CHECKING:
-    from repartee.server.runner import RealtimeServer
     from repartee.server.service import Service
+    from repartee.server.sockets.runner import RealtimeServer
 
 __all__ = ["add_arguments", "add_option_flags", "has_browser", "options_from", "run"]
 
@@ -141,8 +141,8 @@ def run(args: argparse.Namespace) -> int:
 def _make_server(args: argparse.Namespace) -> tuple[RealtimeServer, list[str]]:
     """Everything that can be wrong with the arguments is found here, before a model is loaded."""
     from repartee.server import app
-    from repartee.server.auth import read_keys
-    from repartee.server.runner import RealtimeServer, bind, check_host
+    from repartee.server.access.auth import read_keys
+    from repartee.server.sockets.runner import RealtimeServer, bind, check_host
     from repartee.server.source import LocalParts, served_from
 
     options = options_from(args)
@@ -270,7 +270,7 @@ def _reload_on_hangup(service: Service, path: str | None) -> None:
     """Read the keys again on SIGHUP; secrets of keys that are gone are revoked."""
     if path is None or not hasattr(signal, "SIGHUP"):
         return
-    from repartee.server.auth import read_keys
+    from repartee.server.access.auth import read_keys
 
     log = logging.getLogger("repartee.server")
 

@@ -113,7 +113,7 @@ class _OverheardSession(WrapperSession):
     def commit_audio(self) -> None:
         self._better = ""
         item_id = self._hearing.turn.item_id
-        # Who is asked to write it down for this session (`SessionOptions.transcription`) does, like one that always does.
+        # Who is asked to write it down for this session (`SessionOptions.transcription`) does so.
         if self._writes_down and self.options.transcription is None and item_id is not None:
             self._committed[item_id] = _Committed()
             while len(self._committed) > _KEPT_TURNS:

@@ -91,7 +91,9 @@ def decode_client_event(frame: bytes | str, limits: CodecLimits = DEFAULT_LIMITS
         RemoteProtocolError: no JSON object, too large, or a field is missing or of a wrong type. Its ``code`` and
             ``param`` are those of the error event that answers it, its ``event_id`` the one the client gave.
     """
-    data = frame if type(frame) is bytes and len(frame) <= limits.frame_bytes else _bytes_within(frame, limits)
+    data = (
+        frame if type(frame) is bytes and len(frame) <= limits.frame_bytes else _bytes_within(frame, limits)
+    )
     if data.find(_APPEND_MARK, 0, _MARK_WITHIN) >= 0:
         try:
             append = _read_append(data)

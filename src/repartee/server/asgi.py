@@ -25,17 +25,17 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from repartee.models import RealtimeModel
-from repartee.server.call_routes import CallRoutes
-from repartee.server.guard import Guard
+from repartee.server.access.guard import Guard
+from repartee.server.endpoints.call_routes import CallRoutes
+from repartee.server.endpoints.page_files import page_file, page_index
+from repartee.server.endpoints.rest import Rest
+from repartee.server.endpoints.websocket import WebSocketEndpoint
 from repartee.server.options import ServerOptions
-from repartee.server.page_files import page_file, page_index
 from repartee.server.replies import ErrorReply, error_response, on_http_exception
-from repartee.server.rest import Rest
-from repartee.server.running import SessionFactory
 from repartee.server.served import Served
-from repartee.server.served_session import ServedSession
 from repartee.server.service import Service
-from repartee.server.websocket import WebSocketEndpoint
+from repartee.server.sessions.running import SessionFactory
+from repartee.server.sessions.served_session import ServedSession
 
 __all__ = ["app", "lifespan", "service_of"]
 

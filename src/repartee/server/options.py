@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from repartee.errors import ConfigurationError
-from repartee.server.ice import check_address, ice_server, port_range
+from repartee.server.webrtc.ice import check_address, ice_server, port_range
 
 __all__ = [
     "AccessOptions",

@@ -14,17 +14,17 @@ from starlette.types import Scope
 from repartee.clock import wall_time
 from repartee.errors import ConfigurationError, MissingDependencyError, ReparteeError
 from repartee.protocol.sessions import SessionKind
-from repartee.server.admission import Admission
-from repartee.server.auth import Gatekeeper, Identity, credential_of
-from repartee.server.calls import Calls
-from repartee.server.client_secrets import ClientSecrets
+from repartee.server.access.admission import Admission
+from repartee.server.access.auth import Gatekeeper, Identity, credential_of
+from repartee.server.access.client_secrets import ClientSecrets
+from repartee.server.endpoints.calls import Calls
 from repartee.server.options import ServerOptions
 from repartee.server.policy import Policy, policy_of
-from repartee.server.recording import recordings_of
+from repartee.server.recordings.recording import recordings_of
 from repartee.server.replies import ErrorReply
-from repartee.server.running import RunningSessions, SessionFactory
 from repartee.server.served import Served
-from repartee.server.served_session import ServedSession
+from repartee.server.sessions.running import RunningSessions, SessionFactory
+from repartee.server.sessions.served_session import ServedSession
 
 __all__ = ["Service"]
 
@@ -202,9 +202,9 @@ class Service:
 
 
 def _import_late() -> None:
-    importlib.import_module("repartee.server.listening")
+    importlib.import_module("repartee.server.hearing.listening")
     with contextlib.suppress(MissingDependencyError):  # calls are then answered with what to install
-        importlib.import_module("repartee.server.webrtc")
+        importlib.import_module("repartee.server.webrtc.call")
 
 
 def peer_of(scope: Scope) -> str:

@@ -1,0 +1,1 @@
+"""Who may come into the server, and how many."""

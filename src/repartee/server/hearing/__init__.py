@@ -1,0 +1,1 @@
+"""The server's ears: turns in the caller's audio, in audio time."""

@@ -1,0 +1,1 @@
+"""What stays of a session on the disk."""

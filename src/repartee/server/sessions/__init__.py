@@ -1,0 +1,1 @@
+"""One client's session with a model: the protocol above, the model below."""

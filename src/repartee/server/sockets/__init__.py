@@ -1,0 +1,1 @@
+"""WebSockets and the process: frames in and out, the loop, the end."""

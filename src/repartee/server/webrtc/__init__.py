@@ -1,0 +1,1 @@
+"""A session over WebRTC: offer, pacing, packets, data channel."""
