@@ -53,8 +53,6 @@ class FakeServer:
         self.stopped = threading.Semaphore(0)
 
     def handle_completions(self, body: dict[str, Any], callback: Callback) -> None:
-        if "id_slot" not in body:
-            return  # `await_loop`: it has begun
         mine = self.chunks.setdefault(body["id_slot"], queue.Queue())
         self.bodies.put(body)
         while True:

@@ -39,7 +39,6 @@ from repartee.plugins.local.llamacpp import (
     Piece,
     Priority,
     Started,
-    await_loop,
     body_of,
     open_server,
     parse,
@@ -125,7 +124,6 @@ class Engine:
         self._idle = threading.Condition(self._lock)
         self._load_lock = threading.Lock()
         self._server: Any = None
-        self._answered = False
         self._holders = 0
         self._counter = 0
         self._waiting: list[_Job] = []
@@ -321,7 +319,6 @@ class Engine:
                 server.handle_chat_completions(body, on_chunk)
             else:
                 server.handle_completions(body, on_chunk)
-            self._answered = True
         except (RuntimeError, ValueError, TypeError) as error:
             failure.append(error)
         if failure:
@@ -362,10 +359,7 @@ class Engine:
             for slot in self._slots:
                 slot.text = ""
         with self._load_lock:
-            if self._server is not None and not self._answered:
-                await_loop(self._server)
             self._server = None  # its destructor joins llama.cpp's threads
-            self._answered = False
 
     async def release(self) -> None:
         """Give up one hold. The last one frees the model: its requests end, its threads are gone on return."""

@@ -30,7 +30,6 @@ __all__ = [
     "Piece",
     "Priority",
     "Started",
-    "await_loop",
     "body_of",
     "open_server",
     "parse",
@@ -172,7 +171,9 @@ def open_server(settings: EngineSettings) -> Any:
             params.hostnames = [path]
         else:
             params.hostnames, params.port = ["127.0.0.1"], 0
-        return binding.Server(params)
+        server = binding.Server(params)
+        _await_loop(server)
+        return server
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"llama.cpp could not load {settings.model}: {error}; see `repartee doctor`",
@@ -185,7 +186,7 @@ def open_server(settings: EngineSettings) -> Any:
             shutil.rmtree(private, ignore_errors=True)
 
 
-def await_loop(server: Any) -> None:
+def _await_loop(server: Any) -> None:
     """Wait until llama.cpp's thread takes requests. Before that it can't be told to end: it forgets, and never does."""
     server.handle_completions({"prompt": "a", "n_predict": 1, "cache_prompt": False}, lambda _: False)
 
