@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import sys
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # A deadline would measure the machine's load; a derandomised run fails for you as it failed for me.
@@ -48,3 +51,15 @@ def _forbid_network(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_forbid_network)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that a test runs in this process sets logging up for itself; the next test finds it as before."""
+    loggers = (logging.getLogger(), logging.getLogger("repartee"))
+    before = [(each, each.level, each.handlers[:], each.propagate) for each in loggers]
+    yield
+    for logger, level, handlers, propagate in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate

@@ -126,8 +126,8 @@ async def judge_interruption(opened: Visit, transport: str) -> None:
     assert mark["kind"] == "interruption"
     first = await opened.get("talk.turns.list[0]")
     assert first["interrupted"] is not None
-    order = [first["at"][stage] for stage in ("speech_end", "decision", "first_token", "heard")]
-    assert order == sorted(order), first
+    for inner in ("decision", "first_token"):  # the answer may be prepared before the turn is over
+        assert first["at"]["speech_end"] <= first["at"][inner] <= first["at"]["heard"], first
 
 
 # -- typing, settings, tools -----------------------------------------------------------------------------------
