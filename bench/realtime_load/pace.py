@@ -23,6 +23,8 @@ __all__ = [
 
 SAMPLE_RATE = 24_000
 FRAME_MS = 20  # of a microphone
+NAP_S = 0.001
+"""The shortest sleep: uvloop would turn less into none, and a load that spins takes half of the core beside it."""
 BEHIND_MAX_S = 1.0  # who is later than that leaves out turns, instead of being late for ever
 _STAMP = struct.Struct("<dB")
 STAMP_BYTES = _STAMP.size  # 9, so that the base64 of a stamp stands alone
@@ -101,7 +103,7 @@ class Carousel(Generic[T]):
                 continue
             due_s = members[0][0]
             if due_s > now:
-                await asyncio.sleep(min(due_s, until_s) - now)
+                await asyncio.sleep(max(min(due_s, until_s) - now, NAP_S))
                 continue
             # Everybody once at most: where all are late, the sockets need their turn, too.
             for _ in range(len(members)):
@@ -116,4 +118,4 @@ class Carousel(Generic[T]):
                 made = self._turn(member, due_s)
                 if made is not None:
                     await made
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the sockets need their turn
