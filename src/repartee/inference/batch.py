@@ -148,7 +148,7 @@ class Batcher(Generic[I, R]):
         pending_max: most items that a stream may have waiting; the oldest is dropped. Default: 32.
         gather_max_ms: longest wait for company. Default: 16.
         gather_per_stream_ms: wait for each other open stream. Default: 0.5.
-        enough: as many ready streams are not made to wait for more. Default: 32.
+        enough: as many ready streams are not made to wait for more. Default: 64.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Batcher(Generic[I, R]):
         pending_max: int = 32,
         gather_max_ms: float = 16.0,
         gather_per_stream_ms: float = 0.5,
-        enough: int = 32,
+        enough: int = 64,
     ) -> None:
         self._load = load
         self._run: Run[I, R] | None = None

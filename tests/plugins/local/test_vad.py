@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from repartee.plugins.local.vad import (
     MODEL_RATE,
     PENDING_MS,
     QUIET_RESET_MS,
+    SETTLED_MS,
     VAD,
     _Converter,
     _Silero,
@@ -118,12 +120,10 @@ def test_converter_suppresses_what_would_alias() -> None:
 
 def test_state_starts_anew_after_long_quiet() -> None:
     model = _Silero(DATA / "silero_vad_16k.onnx")
-    quiet = _Window(bytes(1024), MODEL_RATE, 0, False)
-    model.run([0], [quiet._replace(fresh=True)])
-    for _ in range(QUIET_RESET_MS // 32 - 2):
-        model.run([0], [quiet])
+    for k in range(QUIET_RESET_MS // 32 - 1):
+        model.run([0], [hiss(-30, k, fresh=k == 0)])  # too loud to sleep through
     assert model._state[:, 0].any()
-    model.run([0], [quiet])
+    model.run([0], [hiss(-30, 99)])
     assert not model._state[:, 0].any()
     # Speech that follows is heard as it would be from a new stream.
     data = sample("lights_slt").audio.data
@@ -132,6 +132,77 @@ def test_state_starts_anew_after_long_quiet() -> None:
         model.run([0], [_Window(data[at + k * 1024 :][:1024], MODEL_RATE, k, False)])[0] for k in range(12)
     ]
     assert max(r.probability for r in heard) > 0.9
+
+
+def hiss(dbfs: float, seed: int = 0, *, fresh: bool = False) -> _Window:
+    """32 ms of noise."""
+    import numpy as np
+
+    noise = np.random.default_rng(seed).normal(0, 32768 * 10 ** (dbfs / 20), 512)
+    return _Window(np.rint(noise).astype("<i2").tobytes(), MODEL_RATE, 0, fresh)
+
+
+class Counted:
+    """A graph that counts the streams it is run for."""
+
+    def __init__(self, model: _Silero) -> None:
+        self._session = model._session
+        self.runs: list[int] = []
+        model._session = self
+
+    def run(self, names: None, feed: dict[str, Any]) -> Any:
+        self.runs.append(len(feed["input"]))
+        return self._session.run(names, feed)
+
+
+def test_a_stream_sleeps_through_its_background_and_wakes_at_once() -> None:
+    model = _Silero(DATA / "silero_vad_16k.onnx")
+    graph = Counted(model)
+    for k in range(60):
+        model.run([0], [hiss(-66, k, fresh=k == 0)])
+    awake = len(graph.runs)
+    assert SETTLED_MS // 32 <= awake < 30, "until it knows what is quiet here"
+    assert [model.run([0], [hiss(-66, k)])[0].probability for k in range(9)] == [0.0] * 9
+    assert len(graph.runs) == awake
+    assert model.run([0], [hiss(-50)])[0].probability > 0.0
+    assert len(graph.runs) == awake + 1
+    for k in range(60):
+        model.run([0], [hiss(-38, k)])
+    assert len(graph.runs) == awake + 61, "what is as loud as that is never slept through"
+
+
+def test_who_sleeps_does_not_disturb_who_speaks() -> None:
+    model, alone = _Silero(DATA / "silero_vad_16k.onnx"), _Silero(DATA / "silero_vad_16k.onnx")
+    graph = Counted(model)
+    data = sample("lights_slt").audio.data
+    for k in range(80):
+        loud = _Window(data[k * 1024 :][:1024], MODEL_RATE, k, k == 0)
+        both = model.run([1, 0], [hiss(-70, k, fresh=k == 0), loud])
+        assert both[1].probability == pytest.approx(alone.run([0], [loud])[0].probability, abs=1e-5)
+        assert both[1].end_position_samples == k
+    assert 1 in graph.runs
+
+
+@pytest.mark.parametrize("gain_db", [0, -20, -30])
+def test_sleep_makes_speech_no_later(gain_db: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first window of speech after seconds of a quiet room, awake and asleep; soft speech, too."""
+    import numpy as np
+
+    speech = np.frombuffer(sample("river_rms").audio.data, "<i2") * 10 ** (gain_db / 20)
+    room = np.random.default_rng(5).normal(0, 8, 512 * 120)
+    room[512 * 80 :][: len(speech)] += speech[: 512 * 40]
+    windows = np.rint(room).astype("<i2").reshape(-1, 512)
+
+    def first() -> int:
+        model = _Silero(DATA / "silero_vad_16k.onnx")
+        heard = (
+            model.run([0], [_Window(w.tobytes(), MODEL_RATE, k, k == 0)])[0] for k, w in enumerate(windows)
+        )
+        return next(k for k, each in enumerate(heard) if each.probability >= 0.5)
+
+    asleep = first()
+    monkeypatch.setattr("repartee.plugins.local.vad.ASLEEP_DB", -500.0)
+    assert 80 <= asleep <= first()
 
 
 def test_levels() -> None:

@@ -11,6 +11,10 @@ rates (11.025, 22.05, 44.1 kHz) go through `repartee.audio.Resampler`, stream by
 
 *Staying awake.* Music, or many seconds of digital silence, can leave the recurrent state deaf to the next speech
 (pipecat's observation). So after `QUIET_RESET_MS` of clear non-speech a stream's state starts anew.
+
+*Sleep.* Half of a call, at least, its caller listens, and what comes then is steady: a room, or next to nothing. So
+once a stream has been quiet for `SETTLED_MS`, windows that are hardly louder than its background are not run: they are
+told as 0, and the first that is louder finds the state that the quiet has left.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from repartee.errors import AudioFormatError, MissingDependencyError, ModelError, ModelFileError
 from repartee.inference import Batcher, BatcherStatistics, BatchStream, shared
@@ -49,7 +55,15 @@ BATCH_MAX: Final = 128
 QUIET_RESET_MS: Final = 2016
 QUIET_PROBABILITY: Final = 0.1
 """A window below this is clear non-speech."""
+SETTLED_MS: Final = 256
+"""After so long without speech a stream may sleep."""
+ASLEEP_DB: Final = 6.0
+"""Speech that is not louder by this than what one hears all the time is not found anyway."""
+ASLEEP_MAX_DBFS: Final = -40.0
+"""Above this no window is passed over."""
+_BACKGROUND_STEP: Final = 0.1  # a window's share of the background's level: it follows within half a second
 _QUIET_WINDOWS: Final = QUIET_RESET_MS // 32
+_SETTLED_WINDOWS: Final = SETTLED_MS // 32
 _STATE: Final = 128
 _PRODUCTS_AT_ONCE: Final = 200_000  # from 2**18 on OpenBLAS wakes further threads, which then spin
 _BLOCKS: Final = 16  # a window is resampled in so many equal blocks
@@ -111,7 +125,7 @@ class VAD(AbstractVAD):
         return self._batcher.statistics()
 
 
-class _Window(NamedTuple):
+class _Window(msgspec.Struct, frozen=True, gc=False):
     """32 ms of one stream."""
 
     pcm: bytes
@@ -158,13 +172,20 @@ class _Stream(VADStream):
         if self._resampler is not None:
             frame = self._resampler.push(frame)
         data, size = self._rest + frame.data if self._rest else frame.data, self._bytes
+        if len(data) == size:
+            self._submit(data)
+            self._rest = b""
+            return
         whole = len(data) // size * size
         for at in range(0, whole, size):
-            self._windows += 1
-            end = self._offset + self._windows * WINDOW * self._rate // MODEL_RATE
-            self._stream.submit(_Window(data[at : at + size], self._window_rate, end, self._fresh))
-            self._fresh = False
+            self._submit(data[at : at + size])
         self._rest = data[whole:]
+
+    def _submit(self, window: bytes) -> None:
+        self._windows += 1
+        end = self._offset + self._windows * WINDOW * self._rate // MODEL_RATE
+        self._stream.submit(_Window(window, self._window_rate, end, self._fresh))
+        self._fresh = False
 
     def reset(self) -> None:
         """Forget what was heard. Results of audio pushed before don't come any more."""
@@ -204,6 +225,7 @@ class _Silero:
         self._context: Floats = np.zeros((streams, CONTEXT), np.float32)
         self._history: Floats = np.zeros((streams, _history(96_000)), np.float32)
         self._quiet: npt.NDArray[np.int32] = np.zeros(streams, np.int32)
+        self._background: Floats = np.full(streams, _SILENCE_DBFS, np.float32)
         # The batch's own, kept: memory that is asked for anew each time comes with page faults.
         self._samples: Floats = np.empty((0, CONTEXT + WINDOW), np.float32)
 
@@ -216,6 +238,7 @@ class _Silero:
         self._context = np.pad(self._context, ((0, more), (0, 0)))
         self._history = np.pad(self._history, ((0, more), (0, 0)))
         self._quiet = np.pad(self._quiet, (0, more))
+        self._background = np.pad(self._background, (0, more))
 
     def run(self, slots: Sequence[int], windows: Sequence[_Window]) -> list[SpeechProbability]:
         """Detect on a batch (see `repartee.inference.batch.Run`); the state changes only if nothing is raised."""
@@ -230,27 +253,57 @@ class _Silero:
             self._context[fresh] = 0
             self._history[fresh] = 0
             self._quiet[fresh] = 0
+            self._background[fresh] = _SILENCE_DBFS
         if len(rows) > len(self._samples):
             self._samples = np.empty((len(rows), CONTEXT + WINDOW), np.float32)
         samples: Floats = self._samples[: len(rows)]
         samples[:, :CONTEXT] = self._context[rows]
-        histories = self._fill(samples[:, CONTEXT:], rows, windows)
-        probabilities, state = self._session.run(
-            None, {"input": samples, "state": self._state[:, rows], **self._extra}
-        )
-        self._state[:, rows] = state
+        new = samples[:, CONTEXT:]
+        histories = self._fill(new, rows, windows)
+        # The floor keeps the logarithm finite.
+        dbfs = 10 * np.log10(np.maximum(np.einsum("ij,ij->i", new, new) / WINDOW, 10 ** (_SILENCE_DBFS / 10)))
+        awake = self._awake(rows, dbfs)
+        heard = self._detect(samples, rows) if awake.all() else self._detect_some(samples, rows, awake)
         self._context[rows] = samples[:, WINDOW:]
         for those, history in histories:
             self._history[those, : history.shape[1]] = history
-        heard = probabilities[:, 0]
-        self._stay_awake(rows, heard)
-        new = samples[:, CONTEXT:]
-        # 1e-9.6 is -96 dB: the floor also keeps the logarithm finite.
-        dbfs = 10 * np.log10(np.maximum(np.einsum("ij,ij->i", new, new) / WINDOW, 10 ** (_SILENCE_DBFS / 10)))
         return [
             SpeechProbability(p, window.end_position_samples, level)
             for p, window, level in zip(heard.tolist(), windows, dbfs.tolist(), strict=True)
         ]
+
+    def _awake(self, rows: npt.NDArray[np.intp], dbfs: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """Which streams of a batch must be looked at; learns how loud it is where nobody speaks."""
+        import numpy as np
+
+        settled = self._quiet[rows] >= _SETTLED_WINDOWS
+        background = self._background[rows]
+        asleep: npt.NDArray[np.bool_] = settled & (dbfs < np.minimum(background + ASLEEP_DB, ASLEEP_MAX_DBFS))
+        self._background[rows] = np.where(
+            settled, background + (dbfs - background) * _BACKGROUND_STEP, background
+        )
+        return ~asleep
+
+    def _detect(self, samples: Floats, rows: npt.NDArray[np.intp]) -> Floats:
+        """The probabilities of a batch; moves the states on."""
+        probabilities, state = self._session.run(
+            None, {"input": samples, "state": self._state[:, rows], **self._extra}
+        )
+        self._state[:, rows] = state
+        heard: Floats = probabilities[:, 0]
+        self._stay_awake(rows, heard)
+        return heard
+
+    def _detect_some(
+        self, samples: Floats, rows: npt.NDArray[np.intp], awake: npt.NDArray[np.bool_]
+    ) -> Floats:
+        """The same where some streams sleep: their states stay as silence has left them."""
+        import numpy as np
+
+        heard: Floats = np.zeros(len(rows), np.float32)
+        if awake.any():
+            heard[awake] = self._detect(samples[awake], rows[awake])
+        return heard
 
     def _fill(
         self, into: Floats, rows: npt.NDArray[np.intp], windows: Sequence[_Window]
