@@ -62,6 +62,11 @@ def test_silence_needs_one_length(lengths: dict[str, int]) -> None:
         AudioFrame.silence(**lengths)
 
 
+def test_it_can_be_put_elsewhere() -> None:
+    moved = AudioFrame(b"\1\0\2\0", 16_000, 2, 5).at(-7)
+    assert moved == AudioFrame(b"\1\0\2\0", 16_000, 2, -7)
+
+
 def test_slice_keeps_the_position() -> None:
     frame = AudioFrame(bytes(range(16)), 8000, 2, 50)
     assert frame.slice(1, 3) == AudioFrame(bytes(range(4, 12)), 8000, 2, 51)

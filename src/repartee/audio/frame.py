@@ -10,8 +10,9 @@ frames follow one another without a gap when ``first.end_samples == second.posit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from repartee.errors import AudioFormatError
 
@@ -32,8 +33,7 @@ BYTES_PER_SAMPLE = 2
 """PCM16: two bytes for a sample of one channel."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFrame:
+class AudioFrame(msgspec.Struct, frozen=True, gc=False):
     """PCM16 audio of any length, with its place in the stream.
 
     Args:
@@ -72,7 +72,7 @@ class AudioFrame:
                 f"audio data must be bytes of PCM16, not {type(self.data).__name__}; "
                 "for an array use AudioFrame.from_array()"
             )
-        object.__setattr__(self, "data", bytes(self.data))
+        msgspec.structs.force_setattr(self, "data", bytes(self.data))
         whole = BYTES_PER_SAMPLE * self.channels
         if len(self.data) % whole:
             raise AudioFormatError(
@@ -94,6 +94,10 @@ class AudioFrame:
     def end_samples(self) -> int:
         """Position of the first sample after this frame."""
         return self.position_samples + self.samples
+
+    def at(self, position_samples: int) -> AudioFrame:
+        """The same audio, at another place of its stream (or of another stream)."""
+        return AudioFrame(self.data, self.sample_rate, self.channels, position_samples)
 
     @classmethod
     def silence(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, overload
 
 from repartee.audio import AudioFrame, Resampler
@@ -150,11 +149,11 @@ class FallbackTTS(TTS):
                 words = chunk.words if self.capabilities.word_times else ()
                 if audio.samples or words:
                     # Where it begins is counted here: a resampler's first sample lies before the first of its input.
-                    yield SpeechChunk(replace(audio, position_samples=position), words)
+                    yield SpeechChunk(audio.at(position), words)
                     position += audio.samples
             if resampler is not None and position:
                 tail = _tail(resampler)
-                yield SpeechChunk(replace(tail, position_samples=position))
+                yield SpeechChunk(tail.at(position))
 
     async def prewarm(self) -> None:
         """Prewarm them all.

@@ -120,7 +120,7 @@ class Rates:
             return frame
         if self._output is None or item_id != self._item_id:
             self._output, self._item_id, self._position = Resampler(*self._out_rates), item_id, 0
-        audio = replace(self._output.push(frame), position_samples=self._position)
+        audio = self._output.push(frame).at(self._position)
         self._position = audio.end_samples
         return audio
 

@@ -386,7 +386,7 @@ class _SpokenSession(WrapperSession):
         position = round(alignment.audio_ms * audio.sample_rate / 1000.0)
         alignment.add_audio(audio.duration_s * 1000.0)
         speech.audio_s += audio.duration_s
-        self.emit(AudioDelta(speech.response_id, item_id, replace(audio, position_samples=position)))
+        self.emit(AudioDelta(speech.response_id, item_id, audio.at(position)))
 
     async def _pace(self, speech: _Speech) -> None:
         """Let synthesis run ahead of real time only so far."""

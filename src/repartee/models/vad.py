@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from repartee.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["VAD", "SpeechProbability", "VADCapabilities", "VADStream"]
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechProbability:
+class SpeechProbability(msgspec.Struct, frozen=True, gc=False):
     """One window's result."""
 
     probability: float

@@ -115,7 +115,7 @@ class ItemAudio:
 
     def _convert(self, pcm: AudioFrame) -> tuple[bytes, AudioFrame]:
         if pcm.position_samples != self.position_samples and self._played:
-            pcm = AudioFrame(pcm.data, pcm.sample_rate, position_samples=self.position_samples)
+            pcm = pcm.at(self.position_samples)
         self.position_samples += len(pcm.data) // 2
         wire = pcm if self._to_wire is None else self._to_wire.push(pcm)
         return self._encoded(wire.data), pcm
