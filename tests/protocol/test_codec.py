@@ -21,6 +21,7 @@ from repartee.protocol.codec import (
     encode_append,
     encode_object,
     param_of,
+    read_append,
 )
 from repartee.protocol.config import AudioInputConfig, RealtimeSession, ServerVad, SessionAudio
 from repartee.protocol.items import Message, UnknownContentPart
@@ -43,6 +44,32 @@ def test_audio_takes_the_short_road_and_arrives_the_same(event_id: Any) -> None:
         raw = json.loads(encode(event))
         assert base64.b64decode(raw.get("audio") or raw.get("delta")) == PCM
         assert raw.get("event_id", UNSET) == event_id
+
+
+@pytest.mark.parametrize("event_id", [UNSET, "e", "x" * 512])
+def test_a_plain_append_is_read_at_once(event_id: Any) -> None:
+    frame = encode(ev.InputAudioBufferAppend(audio=PCM, event_id=event_id))
+    assert read_append(frame) == PCM
+    assert read_append(json.dumps(json.loads(frame)).encode()) == PCM, "however it is spaced"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"type":"input_audio_buffer.append","audio":"AAAA"}',
+        b'{"type":"input_audio_buffer.append","audio":"AAAA","event_id":"%b"}' % (b"x" * 513),
+        b'{"type":"input_audio_buffer.append","audio":"AAAA","event_id":null}',
+        b'{"type":"input_audio_buffer.append","audio":"AAAA","foo":1}',
+        b'{"type":"input_audio_buffer.append","audio":"!"}',
+        b'{"type":"input_audio_buffer.append"}',
+        b'{"type":"input_audio_buffer.append","audio":"AAAA"',
+        b'{"type":"input_audio_buffer.append","audio":"%b"}' % (b"A" * 2000),
+        b'{"type":"input_audio_buffer.commit","event_id":"input_audio_buffer.append"}',
+        b'{"type":"response.cancel"}',
+    ],
+)
+def test_whatever_else_it_is_takes_the_ordinary_road(frame: bytes | str) -> None:
+    assert read_append(frame, CodecLimits(append_bytes=1000)) is None
 
 
 def test_the_short_road_and_the_long_one_lead_to_the_same() -> None:

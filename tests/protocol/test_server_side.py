@@ -263,6 +263,17 @@ def test_a_model_can_not_change() -> None:
     assert (error.code, error.param) == ("invalid_value", "session.model")
 
 
+def test_plain_audio_is_taken_in_unless_something_can_be_said_against_it() -> None:
+    connection = Connection(SERVER)
+    assert not connection.server.take_audio(bytes(960)), "before the session begins"
+    connection.server.start()
+    assert connection.server.take_audio(bytes(960))
+    assert not connection.server.take_audio(bytes(961)), "half a sample"
+    assert connection.server.buffered_bytes == 960
+    connection.server.end()
+    assert not connection.server.take_audio(bytes(960))
+
+
 def test_a_session_that_is_over() -> None:
     wire = Wire()
     wire.say(wire.server.server.end())

@@ -180,6 +180,21 @@ def test_words_that_never_come_hold_it_until_their_deadline() -> None:
     assert world.of(do.TimedOut) == [do.TimedOut("stt", 1.5)]
 
 
+def test_a_window_from_which_nothing_follows_is_passed_over_with_the_same_result() -> None:
+    short, long = World(SILENCE), World(SILENCE)
+    for probability in (0.0, 0.2, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, *(0.0,) * 30, 0.3):
+        short.end_s += WINDOW_S
+        if not short.engine.passes(probability, short.end_s):
+            short.tell(Window(probability, short.end_s))
+        long.window(probability)
+        short.run(short.now + WINDOW_S)
+        long.run(long.now + WINDOW_S)
+        assert short.engine.position_s == long.engine.position_s
+    assert short.actions == long.actions
+    assert any(isinstance(each, TurnOver) for each in short.actions)
+    assert not ListeningEngine(MANUAL).passes(0.0, 1.0), "where turns are not detected, no window counts"
+
+
 def test_an_unsure_turn_waits_longer_than_a_sure_one() -> None:
     ends = []
     for text in ("abc", "abd", "abe"):  # 0.02, 0.5, 0.97

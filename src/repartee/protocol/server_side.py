@@ -32,9 +32,9 @@ from repartee.protocol.faults import (
 )
 from repartee.protocol.item_writer import ItemWriter
 from repartee.protocol.items import FunctionCallOutput, InputAudio, ItemReference, Message, OutputAudio, id_of
-from repartee.protocol.limits import COMMIT_MIN_MS, EVENT_ID_CHARS
+from repartee.protocol.limits import COMMIT_MIN_MS
 from repartee.protocol.mcp_writer import McpListWriter
-from repartee.protocol.model import UNSET, Model, extra, given, unknown_fields
+from repartee.protocol.model import UNSET, Model, given, unknown_fields
 from repartee.protocol.outlet import Outlet, normalised
 from repartee.protocol.playback_writer import PlaybackWriter
 from repartee.protocol.requests import check_allowed, check_approval, check_update, is_out_of_band
@@ -227,9 +227,6 @@ class ServerSide:
 
     def receive(self, event: Any) -> list[ev.ServerEvent]:
         """Answer a client event."""
-        if type(event) is ev.InputAudioBufferAppend and self._is_plain(event):
-            self.buffered_bytes += len(event.audio)
-            return []
         try:
             check_allowed(event, self._flow)
             unknown = next(unknown_fields(event), None) if self._refuse_unknown_fields else None
@@ -239,16 +236,17 @@ class ServerSide:
         except ProtocolError as error:
             return self.refuse(error, event.event_id if isinstance(event.event_id, str) else None)
 
-    def _is_plain(self, append: ev.InputAudioBufferAppend) -> bool:
-        """Whether nothing can be said against a piece of audio, as of nearly all events: a short cut."""
-        event_id = append.event_id
-        return (
-            self._flow.session_state is SessionState.OPEN
-            and self._flow.kind != "translation"
-            and not len(append.audio) % 2
-            and (event_id is UNSET or (type(event_id) is str and len(event_id) <= EVENT_ID_CHARS))
-            and not extra(append)
-        )
+    def take_audio(self, audio: bytes) -> bool:
+        """Take in the audio of a plain append (`codec.read_append`), as of nearly all events: a short cut.
+
+        Returns:
+            Whether nothing could be said against it; otherwise it was not taken, and `receive` answers the event.
+        """
+        flow = self._flow
+        if flow.session_state is not SessionState.OPEN or flow.kind == "translation" or len(audio) % 2:
+            return False
+        self.buffered_bytes += len(audio)
+        return True
 
     def _answer_update(self, event: ev.SessionUpdate) -> list[ev.ServerEvent]:
         untyped = isinstance(event.session, TranslationSession) and event.session.type is UNSET

@@ -49,6 +49,8 @@ __all__ = ["ListeningEngine"]
 
 CONFIRMATION_S = 0.4
 """Onsets are confirmed this much later at most (besides ``min_speech_ms``); what came before must still be there."""
+PASSED_MIN_S = 0.06
+"""Audio is passed on two windows at a time while the caller speaks, which costs half; when they stop, what is left."""
 KEPT_S = 3.0
 """What is kept of audio in which no speech was found: a program may still commit it."""
 
@@ -117,6 +119,20 @@ class ListeningEngine:
         options = self._options
         before_s = options.padding_s + CONFIRMATION_S + options.gate.min_speech_ms / 1000.0
         return max(self._floor_s, self.position_s - max(before_s, KEPT_S))
+
+    def passes(self, probability: float, end_s: float) -> bool:
+        """Take a `Window` from which nothing follows: nobody has spoken, and nobody does. Most are such: a short cut.
+
+        Returns:
+            Whether it was one; otherwise it was not taken, and `receive` is to be told.
+        """
+        if self._windows or self._turn.open or not self._options.detects or end_s <= self._floor_s:
+            return False
+        if not self._gate.rests(probability):
+            return False
+        self._quiet = None
+        self.position_s = max(self.position_s, end_s)
+        return True
 
     def next_action(self) -> ListeningAction | None:
         """What is to be done next, in order; ``None``: nothing more."""
@@ -212,9 +228,9 @@ class ListeningEngine:
         turn = self._turn
         edge = self._gate.receive(window.probability, self.position_s, window.end_s)
         self.position_s = max(self.position_s, window.end_s)
-        if turn.state is TurnState.SPEAKING:
-            self._pass(self.position_s, now)
         if edge is None:
+            if turn.state is TurnState.SPEAKING and self.position_s - self._passed_s >= PASSED_MIN_S:
+                self._pass(self.position_s, now)
             return
         at_s = max(edge.at_s, self._floor_s)
         if edge.kind is EdgeKind.START and turn.state is not TurnState.SPEAKING:
@@ -227,6 +243,8 @@ class ListeningEngine:
             self._forward(now)
             self._pass(self.position_s, now)
         elif edge.kind is EdgeKind.STOP:
+            if turn.state is TurnState.SPEAKING:
+                self._pass(self.position_s, now)
             turn.silence(max(at_s - self._options.tail_s, self._floor_s), self.position_s)
             self._forward(now)
 
@@ -273,6 +291,7 @@ class ListeningEngine:
             return True
         if turn.state is TurnState.SPEAKING:
             if reached((self.position_s - (turn.started_s or 0.0)) * 1000.0, self._longest_ms()):
+                self._pass(self.position_s, now)
                 self._close("ceiling", self.position_s, now)
             return True
         if self._gate.state is GateState.RISING:

@@ -93,6 +93,10 @@ class SpeechGate:
         self._edge_s = 0.0
         self.state = GateState.SILENT
 
+    def rests(self, probability: float) -> bool:
+        """Whether nothing follows from a window of that probability: there was silence, and there is."""
+        return self.state is GateState.SILENT and probability < self._options.threshold
+
     def receive(self, probability: float, start_s: float, end_s: float) -> Edge | None:
         """Take one window's probability; the edge that it completes, if any.
 

@@ -54,3 +54,9 @@ def test_a_burst_is_allowed_and_then_a_rate() -> None:
     assert [rate.allows(100.0) for _ in range(6)] == [True] * 5 + [False]
     assert [rate.allows(100.2) for _ in range(3)] == [True, True, False]
     assert sum(rate.allows(500.0) for _ in range(20)) == 5, "never more than a burst is saved up"
+
+
+def test_events_may_be_counted_ahead() -> None:
+    rate = EventRate(10, 5)
+    assert [rate.take(2, 100.0), rate.take(9, 100.0), rate.take(9, 100.05)] == [2, 3, 0]
+    assert [rate.take(4, 100.25), rate.take(4, 101.0)] == [2, 4]

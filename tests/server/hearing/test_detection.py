@@ -48,6 +48,22 @@ async def test_each_window_is_told_once_with_its_end() -> None:
 
 
 @virtual_time
+async def test_there_is_nothing_to_do_before_a_window_is_whole() -> None:
+    stage = Stage()
+    stage.append(0.04)
+    dues = []
+    for _ in range(8):
+        await elapse(0.02)
+        dues.append(stage.detection.due)
+        stage.append(0.02)
+    window = RATE * 32 // 1000
+    assert dues == [n * window for n in (2, 2, 3, 4, 4, 5, 6, 6)]
+    stage.detection.close()
+    assert stage.detection.due == 0, "a new one is to be opened"
+    await stage.detection.aclose()
+
+
+@virtual_time
 async def test_no_more_is_pushed_than_a_detector_keeps() -> None:
     stage = Stage(lag_s=0.1)
     stage.append(10.0)

@@ -338,7 +338,7 @@ async def test_an_answer_is_prepared_in_the_silence_and_named_when_it_is_over() 
 
 @virtual_time
 async def test_an_answer_to_words_that_went_on_is_taken_back() -> None:
-    slow = Reply("Sure.", ttft_s=0.6)
+    slow = Reply("Sure.", ttft_s=0.7)
     async with Ears(cascade(replies=[slow, slow])) as ears:
         await ears.speak(sound(1.0, "book a table", 0.3, "for two", 1.0))
         assert _responses(ears)[:3] == ["draft:1", "cancelled", "draft:2"]

@@ -134,15 +134,21 @@ class EventRate:
         self._then = 0.0
 
     def allows(self, now: float) -> bool:
-        """Whether one more event is allowed, which is then counted.
+        """Whether one more event is allowed, which is then counted."""
+        return self.take(1, now) == 1
+
+    def take(self, most: int, now: float) -> int:
+        """Count events: as many as are allowed now, up to ``most``.
 
         Args:
+            most: how many are wanted. Who asks for some ahead looks at the clock less often.
             now: in seconds, of any clock that only goes forward.
+
+        Returns:
+            How many may come; 0: not one.
         """
         tokens = min(self._burst, self._tokens + (now - self._then) * self._per_s)
         self._then = now
-        if tokens < 1:
-            self._tokens = tokens
-            return False
-        self._tokens = tokens - 1
-        return True
+        taken = min(most, int(tokens))
+        self._tokens = tokens - taken
+        return taken

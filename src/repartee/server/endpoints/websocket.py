@@ -44,6 +44,7 @@ log = logging.getLogger("repartee.server")
 SUBPROTOCOL: Final = "realtime"
 BETA_PROTOCOL: Final = "openai-beta.realtime-v1"
 QUERY_BYTES_MAX: Final = 4096
+COUNTED_AHEAD: Final = 16
 FAILED: Final = (1011, "The server failed.")
 
 
@@ -239,38 +240,46 @@ class WebSocketEndpoint:
 class _Reader:
     """What is done with each frame of one connection."""
 
-    __slots__ = ("_listener", "_loop", "_options", "_over", "_rate", "_running", "_wire")
+    __slots__ = ("_left", "_listener", "_options", "_over", "_rate", "_receive", "_running", "_time", "_wire")
 
     def __init__(self, service: Service, running: RunningSession, wire: Wire, listener: WireListener) -> None:
         self._options = service.options
         self._running = running
+        self._receive = running.session.receive
         self._wire = wire
         self._listener = listener
         self._rate = EventRate(service.options.events_per_s, service.options.events_burst)
-        self._loop = asyncio.get_running_loop()
+        self._left = 0  # events that were counted ahead
+        self._time = asyncio.get_running_loop().time
         self._over = False
 
     def __call__(self, frame: bytes | str | None) -> None:
-        if self._over:
-            return
-        if not self._rate.allows(self._loop.time()):
-            self._over = True
-            options = self._options
-            _tell(self._wire, filled(TOO_FAST, burst=options.events_burst, per_s=options.events_per_s))
-            return
-        running = self._running
-        running.touch()
+        now = self._time()
+        if not self._left:
+            self._left = 0 if self._over else self._rate.take(COUNTED_AHEAD, now)
+            if not self._left:
+                self._refuse()
+                return
+        self._left -= 1
+        self._running.active_at = now
         if frame is None:
             _tell(self._wire, BINARY_FRAME)
             return
         try:
-            running.session.receive(frame, self._listener)
+            self._receive(frame, self._listener)
         except ReparteeError:
             raise
         except Exception:
-            self._over = True
-            log.exception("session %s: a frame could not be handled", running.session.id)
+            self._over, self._left = True, 0
+            log.exception("session %s: a frame could not be handled", self._running.session.id)
             self._wire.close(*FAILED)
+
+    def _refuse(self) -> None:
+        """More events than are allowed, or behind the end."""
+        if not self._over:
+            self._over = True
+            options = self._options
+            _tell(self._wire, filled(TOO_FAST, burst=options.events_burst, per_s=options.events_per_s))
 
 
 def _tell(wire: Wire, fault: Fault) -> None:

@@ -8,6 +8,7 @@ successor hears it again, unless it is the audio itself that makes them fail.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from repartee.audio import AudioFrame
@@ -60,6 +61,8 @@ class Detection:
         self.told_s = self._asked_s
         """Session time of the last result."""
         self._busy = False
+        self.due = 0
+        """The sample with which there is something to do for `pump`: before it comes, it need not be called."""
         self.read(tape, tape.end)
 
     def read(self, tape: Tape, start: int) -> None:
@@ -70,6 +73,7 @@ class Detection:
         self._slack = int(UP_TO_DATE_S * tape.rate)
         self._window = tape.rate * self._vad.capabilities.window_ms // 1000
         self._base = self._heard = self._pushed = start
+        self.due = 0
 
     @property
     def heard_s(self) -> float:
@@ -87,7 +91,10 @@ class Detection:
             return
         tape, stream = self._tape, self._stream
         up_to_date = self._pushed - self._heard < self._slack
-        if stream is not None and up_to_date and tape.end - self._pushed < self._window:
+        if stream is not None and up_to_date and (waits := tape.end - self._pushed) < 2 * self._window:
+            if waits >= self._window:  # the usual: audio comes as it is spoken
+                self._asked_s = self._clock.now()
+                self._push(stream, self._window)
             return
         now = self._clock.now()
         if stream is None:
@@ -105,13 +112,16 @@ class Detection:
                 room = self._ahead - (self._pushed - self._heard)
                 if room < self._window or (waits > room and 2 * room < self._ahead):
                     break  # a few large pieces cost less than many small ones
-                start, self._pushed = (
-                    self._pushed,
-                    self._pushed + min(waits, room) // self._window * self._window,
-                )
-                stream.push(AudioFrame(tape.cut(start, self._pushed), tape.rate, 1, start))
+                self._push(stream, min(waits, room) // self._window * self._window)
         finally:
             self._busy = False
+
+    def _push(self, stream: VADStream, samples: int) -> None:
+        """The next audio, whole windows of it."""
+        tape, start = self._tape, self._pushed
+        self._pushed = stop = start + samples
+        self.due = stop + self._window if stop - self._heard < self._slack else 0
+        stream.push(AudioFrame(tape.cut(start, stop), tape.rate, 1, start))
 
     def _open(self, now: float) -> VADStream:
         self._streams += 1
@@ -120,12 +130,12 @@ class Detection:
         self._asked_s = now
         self._stream = stream = self._vad.stream(
             sample_rate=self._tape.rate,
-            on_result=lambda result: self._told(result, number),
-            on_error=lambda error: self._failed(error, number),
+            on_result=partial(self._told, number),
+            on_error=partial(self._failed, number),
         )
         return stream
 
-    def _told(self, result: SpeechProbability, number: int) -> None:
+    def _told(self, number: int, result: SpeechProbability) -> None:
         if number != self._streams or self._stream is None:
             return
         self._heard = self._base + result.end_position_samples
@@ -134,7 +144,7 @@ class Detection:
         if self._tape.end - self._pushed >= self._window:
             self.pump()
 
-    def _failed(self, error: ModelError, number: int) -> None:
+    def _failed(self, number: int, error: ModelError) -> None:
         if number == self._streams and self._stream is not None:
             self._lost(error)
 
@@ -151,6 +161,7 @@ class Detection:
         if self._stream is not None:
             self._tasks.finish(self._stream.aclose(), name="detection.close_vad")
             self._stream = None
+            self.due = 0
 
     def close(self) -> None:
         """Stop detecting; `aclose` waits for the end."""

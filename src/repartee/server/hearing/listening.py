@@ -171,22 +171,31 @@ class Listening:
             return
         tapes = self._tapes
         pcm = tapes.pcm
-        if pcm.end_s - self._engine.position_s > WAITING_MAX_S:
-            if not tapes.full:
-                tapes.full = True
-                self._refuse()
+        if pcm.end >= tapes.room_until and not self._has_room():
             return
-        tapes.full = False
         tapes.append(audio)
         now = self._clock.now()
-        self._arrivals.note(pcm.end_s, now)
-        if self._detection is not None:
-            self._detection.pump()
-        else:
+        detection = self._detection
+        if detection is None:
+            self._arrivals.note(pcm.end_s, now)
             self._engine.receive(words.Audio(pcm.end_s), now)
             self._drain()
+        elif pcm.end >= detection.due:
+            self._arrivals.note(pcm.end_s, now)
+            detection.pump()
+        else:
+            self._arrivals.last_s = now
         if pcm.end >= tapes.trim_at:
             self._trim()
+
+    def _has_room(self) -> bool:
+        """Whether more audio may wait to be heard; that it may not is told once."""
+        tapes = self._tapes
+        tapes.room_until = tapes.pcm.to_sample(self._engine.position_s + WAITING_MAX_S) + 1
+        was_full, tapes.full = tapes.full, tapes.pcm.end >= tapes.room_until
+        if tapes.full and not was_full:
+            self._refuse()
+        return not tapes.full
 
     def commit(self, item_id: str | None = None) -> bytes:
         """The client closes the turn: all audio that was appended belongs to it.
@@ -257,7 +266,7 @@ class Listening:
             self._detection = None
 
     def _on_window(self, probability: float, end_s: float) -> None:
-        if not self._closed:
+        if not self._closed and not self._engine.passes(probability, end_s):
             self._engine.receive(words.Window(probability, end_s), self._clock.now())
             self._drain()
 

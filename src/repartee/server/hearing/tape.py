@@ -87,7 +87,7 @@ class Tapes:
         format: of the wire.
     """
 
-    __slots__ = ("_format", "_noise", "full", "pcm", "trim_at", "wire")
+    __slots__ = ("_format", "_noise", "full", "pcm", "room_until", "trim_at", "wire")
 
     def __init__(self, format: WireFormat) -> None:
         self._format = format
@@ -96,6 +96,8 @@ class Tapes:
         self.pcm = self.wire
         self.trim_at = format.rate
         """At which sample of `pcm` it is worth while to forget."""
+        self.room_until = 0
+        """Up to which sample of `pcm` there is surely room; behind it one has to look."""
         self.full = False
         """Whether audio is refused, since too much of it waits."""
         self._split()
@@ -137,6 +139,7 @@ class Tapes:
             self.pcm = Tape(format.rate, 2, base_s=old.start_s)
             self.pcm.append(kept)
             self.trim_at = self.pcm.end + format.rate
+            self.room_until = 0
         self._noise = None
         if noise is not None:
             try:

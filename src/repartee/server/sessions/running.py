@@ -57,7 +57,8 @@ class RunningSession:
         self._options = options
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._active_at = self._loop.time()
+        self.active_at = self._loop.time()
+        """The loop's time when something came from the client, or audio went to it, last."""
         self._closed = False
         self._timers = {"expiry": self._loop.call_later(options.session_s, self._expire)}
         if options.idle_s > 0:
@@ -65,7 +66,7 @@ class RunningSession:
 
     def touch(self) -> None:
         """Something came from the client, or audio went to it: the session is not idle."""
-        self._active_at = self._loop.time()
+        self.active_at = self._loop.time()
 
     async def aclose(self) -> None:
         """End it, and give its place back. Idempotent."""
@@ -85,7 +86,7 @@ class RunningSession:
         self.session.end(expired(self._options.session_s))
 
     def _watch_idle(self) -> None:
-        left_s = self._active_at + self._options.idle_s - self._loop.time()
+        left_s = self.active_at + self._options.idle_s - self._loop.time()
         if left_s > 0:
             self._timers["idle"] = self._loop.call_later(left_s, self._watch_idle)
         else:

@@ -25,7 +25,7 @@ from repartee.models import RealtimeSession
 from repartee.models import events as inner
 from repartee.protocol import events as ev
 from repartee.protocol.beta import BetaDialect
-from repartee.protocol.codec import CodecLimits, decode_client_event
+from repartee.protocol.codec import CodecLimits, decode_client_event, read_append
 from repartee.protocol.config import RealtimeSession as RealtimeConfig
 from repartee.protocol.config import SessionConfig
 from repartee.protocol.connection import SERVER, Connection
@@ -296,6 +296,10 @@ class ServedSession:
         """Take one frame of a client's; never raises for what is in it."""
         if self._closed or self.ended.is_set():
             return
+        audio = read_append(frame, self._limits)
+        if audio is not None and self.connection.server.take_audio(audio):
+            self._hear(audio)
+            return
         self._begin()  # it may come before `start` has run
         dialect = self._listeners.dialect_of(listener) if self._listeners.translates else None
         try:
@@ -316,9 +320,7 @@ class ServedSession:
             if made:
                 self.tell(made)
             else:
-                if self._notes is not None:
-                    self._notes.caller(event.audio)
-                self._ears.append(event.audio)
+                self._hear(event.audio)
             return
         try:
             self._check(event)
@@ -333,6 +335,12 @@ class ServedSession:
         elif unnamed is not None:
             connection.flow.session = unnamed
         self._answers.begin_all()
+
+    def _hear(self, audio: bytes) -> None:
+        """More of the caller's audio, as on the wire."""
+        if self._notes is not None:
+            self._notes.caller(audio)
+        self._ears.append(audio)
 
     def _take_name(self, event: Any) -> SessionConfig | None:
         """Let a client that came without a model's name give one now; the session without it, if it does."""

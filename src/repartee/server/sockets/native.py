@@ -69,7 +69,7 @@ class NativeWire(WSListener):
 
     def __init__(self, connection: _Connection, options: LoadOptions) -> None:
         self._connection = connection
-        self._options = options
+        self._frame_bytes = options.frame_bytes
         self._outgoing = Outgoing(options.outgoing_bytes, options.slow_consumer)
         self._transport: Any = None
         self._on_frame: OnFrame | None = None
@@ -81,7 +81,8 @@ class NativeWire(WSListener):
         self._close_timer: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()
         self._time = asyncio.get_running_loop().time
-        self._turn: tuple[float, int] = (0.0, 0)  # since when, how many frames
+        self._turn_s = 0.0  # when its turn began
+        self._turn_frames = 0  # that it has had in it
         self._late: deque[tuple[Any, bool, Any]] = deque()  # bounded by what was read when reading was paused
 
     # -- `Wire` ------------------------------------------------------------------------------------------------
@@ -141,16 +142,15 @@ class NativeWire(WSListener):
 
     def on_ws_frame(self, transport: Any, frame: Any) -> None:
         """A frame came."""
-        kind = frame.msg_type
-        if frame.payload_size > self._options.frame_bytes:
+        if frame.payload_size > self._frame_bytes:
             return  # picows has begun to close, but gives what it has read already
-        since_s, frames = self._turn
+        kind = frame.msg_type
         now = self._time()
-        if now - since_s >= TURN_S:
-            since_s = now
-            frames = 0
-        self._turn = (since_s, frames + 1)
-        if frames >= TURN_FRAMES or self._late:
+        if now - self._turn_s >= TURN_S:
+            self._turn_s = now
+            self._turn_frames = 0
+        self._turn_frames += 1
+        if self._turn_frames > TURN_FRAMES or self._late:
             if not self._late:
                 self._connection.pause()
                 asyncio.get_running_loop().call_soon(self._catch_up)
@@ -198,9 +198,9 @@ class NativeWire(WSListener):
             self._parts, self._parts_bytes = [], 0
             self._parts_are_text = kind == WSMsgType.TEXT
         self._parts_bytes += len(content)
-        if self._parts_bytes > self._options.frame_bytes:
+        if self._parts_bytes > self._frame_bytes:
             self._parts = None
-            self.close(1009, f"At most {self._options.frame_bytes} bytes are read.")
+            self.close(1009, f"At most {self._frame_bytes} bytes are read.")
             return
         if self._parts_are_text:
             self._parts.append(content)
