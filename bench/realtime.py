@@ -77,24 +77,27 @@ class Load:
 
     def measure(self, kind: str, sessions: int, seconds: float) -> Figures:
         """One kind of client: its own figures and the server's."""
-        self._report()
         command = [sys.executable, "-m", "bench.realtime_load.client", kind, "--port", self._port]
         command += ["--sessions", str(sessions), "--seconds", str(seconds)]
-        found = self._run(command)
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout is not None
+            client.stdout.readline()  # it is warm: what is loaded and made once is no session's
+            self._report()
+            told = client.stdout.readline()
+        if not told:
+            raise SystemExit(f"the {kind} client failed; its error is above")
+        found: dict[str, Any] = json.loads(told)
         for error in found.pop("errors"):
             print(f"  {kind}: {error}")
         return {**found, **{f"server_{name}": value for name, value in self._report().items()}}
 
     def appends(self) -> dict[int, float]:
         """CPU of an append in µs, by its length in ms."""
-        found = self._run([sys.executable, "-m", "bench.realtime_load.appends", "--port", self._port])
-        return {int(chunk): cost for chunk, cost in found.items()}
-
-    def _run(self, command: list[str]) -> dict[str, Any]:
+        command = [sys.executable, "-m", "bench.realtime_load.appends", "--port", self._port]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=120)
         if done.returncode:
-            raise SystemExit(f"{' '.join(command[1:4])} failed; its error is above")
-        return dict(json.loads(done.stdout.splitlines()[-1]))
+            raise SystemExit("bench.realtime_load.appends failed; its error is above")
+        return {int(chunk): cost for chunk, cost in json.loads(done.stdout.splitlines()[-1]).items()}
 
     def __enter__(self) -> Load:
         return self

@@ -301,6 +301,7 @@ async def run(kind: str, port: int, sessions: int, seconds: float) -> dict[str, 
     for number, client in enumerate(clients):
         carousel.add(client, start_s + number / sessions * FRAME_MS / 1000)
     await carousel.run(start_s + WARM_S)
+    print("warm", flush=True)
     pauses = Pauses()
     waited = waited_s()
     cpu, began_s, tally.counting = cpu_seconds(), loop.time(), True

@@ -179,9 +179,10 @@ class Served(picows.WSListener):
             self.say_turn(server.script.interrupt)
 
     def begin(self, number: int) -> None:
-        """From now on it is a conversation. The first answer is shorter for each, so that all speak at other times."""
+        """From now on it is a conversation. All begin, and speak, at other times: each's first answer is shorter."""
         self.begun_s = asyncio.get_running_loop().time()
         self.turn = b"%016x" % 0
+        self.step = number * 29 % self.server.steps_over
         self.skip = number * 37 % (self.server.steps - self.server.steps_over - 1)
 
     def say_turn(self, frames: list[bytes]) -> None:
