@@ -161,6 +161,10 @@ def test_a_late_reading_belongs_to_the_segment_that_is_awaited_unless_it_contrad
     assert (turn.text, turn.interim.text) == ("book a table", "")
     turn.read(Interim("for two"))
     assert turn.text == "book a table for two"
-    assert turn.give_up()
+    error = ModelError("deaf", stage="stt")
+    assert turn.give_up(error)
     assert turn.settled
-    assert not turn.give_up()
+    assert turn.lost is error
+    turn.lost = None
+    assert not turn.give_up(error)
+    assert turn.lost is None, "nothing was owed"

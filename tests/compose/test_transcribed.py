@@ -155,6 +155,24 @@ async def test_a_turn_whose_words_are_not_to_be_had() -> None:
 
 
 @virtual_time
+async def test_a_turn_whose_recogniser_fails_before_the_commit_is_lost_and_the_next_is_not() -> None:
+    async with Stage(model(ScriptedSTT(interim_lag_s=0.5, faults=[fail(1)]))) as stage:
+        stage.session.begin_input("item_lost")
+        await stage.speak("book")
+        stage.session.settle_audio()
+        await elapse(2)
+        assert stage.of(ev.ErrorOccurred)
+        assert not stage.of(ev.TranscriptFailed), "it may still go on, and be heard"
+        stage.session.commit_audio()
+        stage.session.begin_input("item_heard")
+        await stage.speak("hello")
+        stage.session.commit_audio()
+        await elapse(2)
+    assert [e.item_id for e in stage.of(ev.TranscriptFailed)] == ["item_lost"]
+    assert stage.said == [("user", "hello")]
+
+
+@virtual_time
 async def test_confidence_is_that_of_the_least_sure_segment() -> None:
     async with Stage(model(ScriptedSTT(confidence=0.7))) as stage:
         await stage.speak("book a table")

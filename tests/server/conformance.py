@@ -437,15 +437,19 @@ async def push_to_talk(talks: Callable[..., Recorded]) -> None:
 
 
 @shows()
-async def transcription_fails_and_the_answer_goes_on(talks: Callable[..., Recorded]) -> None:
+async def transcription_fails_and_so_does_the_answer(talks: Callable[..., Recorded]) -> None:
     stt = ScriptedSTT(faults=[fail(1)])
     session = {"audio": {"input": {"turn_detection": None, "transcription": {"model": "any"}}}}
     async with talks(model_of(["ok"], stt=stt), session=session) as talk:
         talk.hear("book a table")
         talk.send("input_audio_buffer.commit")
-        assert (await talk.answer())["status"] == "completed"
-        await elapse(3)
+        done = await talk.answer()
+        assert done["status"] == "failed"
+        assert done["status_details"]["error"]["code"] == "transcription_failed"
         assert talk.client.all("conversation.item.input_audio_transcription.failed")
+        talk.hear("book a table")
+        talk.send("input_audio_buffer.commit")
+        assert (await talk.answer())["status"] == "completed"
 
 
 @shows()

@@ -50,6 +50,8 @@ class Turn:
     samples: int = 0
     rate: int = 0
     committed: bool = False
+    lost: ModelError | None = None
+    """Why words of it are missing: the recogniser failed with its audio."""
 
     def pending(self, flush_id: int | None = None) -> Segment | None:
         """The segment that waits for that final, or the first that waits for any."""
@@ -76,9 +78,11 @@ class Turn:
         else:
             self.interim = interim
 
-    def give_up(self) -> bool:
+    def give_up(self, error: ModelError) -> bool:
         """No final comes any more, and the readings stand; whether one was awaited."""
         waited = self.pending() is not None
+        if waited or self.unsettled:
+            self.lost = error
         if self.interim.text:
             self.segments.append(Segment(self.interim.text, 0, None))
             self.interim = Interim("")
@@ -130,7 +134,10 @@ class HearingSink(Protocol):
         """A committed turn's words are final, or all that will ever be known."""
 
     def on_turn_lost(self, turn: Turn, error: ModelError) -> None:
-        """The recogniser failed before a committed turn had any words; `on_turn_done` follows."""
+        """The recogniser failed with the audio of a turn that is committed now, and no word of it is known.
+
+        `on_turn_done` follows.
+        """
 
     def on_hearing_error(self, error: ModelError) -> None:
         """The recogniser failed; the turns go on with what is known of them."""
@@ -291,7 +298,10 @@ class Hearing:
 
     def _finish_turns(self) -> None:
         while self._committing and self._committing[0].pending() is None:
-            self._sink.on_turn_done(self._committing.popleft())
+            turn = self._committing.popleft()
+            if turn.lost is not None and not turn.text:
+                self._sink.on_turn_lost(turn, turn.lost)
+            self._sink.on_turn_done(turn)
 
     # -- when it fails -----------------------------------------------------------------------------------------
 
@@ -318,10 +328,8 @@ class Hearing:
         self._stop_timer()
         self._sink.on_hearing_error(error)
         for turn in self._turns:
-            waited = turn.give_up()
-            if turn.committed and not turn.text:
-                self._sink.on_turn_lost(turn, error)
-            elif waited and not turn.committed:
+            waited = turn.give_up(error)
+            if waited and not turn.committed:
                 self._tell(turn, endpoint=False)
         self._finish_turns()
 

@@ -18,7 +18,7 @@ from repartee.models import LLMCapabilities
 from repartee.models import events as inner
 from repartee.protocol.beta import BetaDialect
 from repartee.protocol.faults import SESSION_EXPIRED
-from repartee.testing import ScriptedLLM, ScriptedTTS, ScriptedVAD, elapse, virtual_time
+from repartee.testing import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, elapse, fail, virtual_time
 from tests.server.talk import Client, Talk, model_of, sound
 
 MESSAGE = [
@@ -142,6 +142,37 @@ async def test_a_stretch_without_words_is_committed_and_not_answered() -> None:
 
 
 @virtual_time
+@pytest.mark.parametrize("session", [TRANSCRIBE, {}], ids=["words wanted", "not wanted"])
+async def test_a_turn_with_which_the_recogniser_failed_has_an_answer_that_says_so(
+    session: dict[str, Any],
+) -> None:
+    stt = ScriptedSTT(interim_lag_s=0.5, faults=[fail(1)])
+    async with Talk(model_of(["Roger."], stt=stt), session=session) as talk:
+        talk.hear(0.3, "book", 1.5)
+        done = await talk.done()
+        assert done["status"] == "failed"
+        assert done["status_details"]["error"]["code"] == "transcription_failed"
+        item_id = talk.client.last("input_audio_buffer.committed")["item_id"]
+        failed = talk.client.all("conversation.item.input_audio_transcription.failed")
+        assert [each["item_id"] for each in failed] == ([item_id] if session else [])
+        assert not talk.client.all("conversation.item.input_audio_transcription.completed")
+        talk.hear("for two please", 1.5)
+        assert (await talk.done())["status"] == "completed"
+
+
+@virtual_time
+async def test_what_is_said_behind_a_lost_turn_is_answered() -> None:
+    stt = ScriptedSTT(interim_lag_s=None, faults=[fail(1)])
+    async with Talk(model_of(["Roger.", "Wilco."], stt=stt), session=PUSH_TO_TALK) as talk:
+        talk.hear("book a table")
+        talk.send("input_audio_buffer.commit")
+        assert (await talk.answer())["status"] == "failed"
+        assert (await talk.answer("a table, I said"))["status"] == "completed"
+        own = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
+        assert (await talk.answer(conversation="none", input=own))["status"] == "completed"
+
+
+@virtual_time
 async def test_items_around_a_turn_without_words_find_their_place() -> None:
     async with Talk(replies=["ok"], session=PUSH_TO_TALK) as talk:
         talk.say("before", item_id="item_a")
@@ -163,9 +194,6 @@ async def test_a_turn_deleted_before_its_words_came_is_not_in_the_models_memory(
         talk.send(
             "conversation.item.delete", item_id=talk.client.last("input_audio_buffer.committed")["item_id"]
         )
-        talk.say("hello")
-        await talk.answer(output_modalities=["text"])
-        assert talk.asked[-1] == [("user", "hello")]
 
 
 @virtual_time

@@ -185,11 +185,22 @@ class Answers:
         self._owner.conversation.in_turn(lambda: self._ask(answer.writer, asked))
 
     def _ask(self, writer: ResponseWriter, asked: Asked) -> None:
+        self.words_lost()
         if not writer.finished:
             self._owner.inner.create_response(asked.options)
         else:
-            # It was cancelled while it waited for the caller's words.
+            # It was cancelled while it waited for the caller's words, or they are lost.
             self._requested.pop(asked.options.request_id, None)
+
+    def words_lost(self) -> None:
+        """End what is to answer a turn with which the recogniser has failed, if there is any: the model can't."""
+        lost = self._owner.conversation.lost
+        for answer, asked in list(self._requested.values()) if lost is not None else ():
+            if asked.options.input is None and not answer.writer.finished:
+                error = wire.ResponseError(
+                    type="server_error", code="transcription_failed", message=str(lost)
+                )
+                self._end(answer, "failed", error=error)
 
     def _audio_maker(self, writer: ResponseWriter, session: Any) -> Callable[[int], ItemAudio]:
         format = given(output_of(writer.params).format, None) or output_of(session).format

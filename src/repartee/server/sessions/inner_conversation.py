@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from repartee.chat import ChatContext, FunctionCall, FunctionCallOutput, Item, Message, new_id
+from repartee.errors import ReparteeError
 from repartee.models import RealtimeSession
 from repartee.models import events as inner_events
 from repartee.models.history import apply_event
@@ -34,6 +35,7 @@ NOTHING_SAID: Final = frozenset({"no words", "no audio", "refused"})
 """Why a committed turn doesn't become an item of the model's."""
 LONG_CALLS_MAX: Final = 1024
 SPEEDS_MAX: Final = 256
+LOST_MAX: Final = 64
 
 
 class InnerConversation:
@@ -71,6 +73,7 @@ class InnerConversation:
             str, None
         ] = {}  # not in the model's conversation yet; bounded by final_timeout_s
         self._waiting: deque[Callable[[], None]] = deque()  # bounded as long as those
+        self._lost: dict[str, ReparteeError] = {}  # turns whose words are not to be had
         self._cuts: dict[str, tuple[int, str]] = {}  # items cut while they were generated: ms, words
         self._call_ids: dict[str, str] = {}  # long call ids of the model's, by the ones that the client knows
 
@@ -203,6 +206,16 @@ class InnerConversation:
         else:
             self.inner.delete_item(item_id)
 
+    def was_lost(self, item_id: str) -> bool:
+        """Whether the recogniser failed with that turn, so that the model knows nothing of it."""
+        return item_id in self._lost and item_id not in self.items
+
+    @property
+    def lost(self) -> ReparteeError | None:
+        """Why the model does not know what the caller said last, if it doesn't and nothing has been added since."""
+        last = self._conversation.ids[-1] if self._conversation.ids else ""
+        return self._lost[last] if self.was_lost(last) else None
+
     def turn_begins(self) -> None:
         """The caller begins to speak."""
         self._nothing_said = False
@@ -223,6 +236,10 @@ class InnerConversation:
                     self._settled(item_id)
                 else:
                     self._nothing_said = True
+            case inner_events.TranscriptFailed(item_id=item_id, error=error):
+                while len(self._lost) >= LOST_MAX:
+                    del self._lost[next(iter(self._lost))]
+                self._lost[item_id] = error
             case inner_events.ItemTruncated(item_id=item_id, audio_end_ms=audio_end_ms, text=text):
                 item_before = self.items.get(item_id)
                 if isinstance(item_before, Message) and item_before.status == "in_progress":

@@ -482,8 +482,11 @@ class ServedSession:
             case inner.InterimTranscript(item_id=item_id, text=text, stable_chars=stable_chars):
                 self.observing.interim(item_id, text, stable_chars)
                 self._transcripts.on_event(event)
-            case inner.TranscriptCompleted() | inner.TranscriptFailed():
+            case inner.TranscriptCompleted():
                 self._transcripts.on_event(event)
+            case inner.TranscriptFailed():
+                self._transcripts.on_event(event)
+                self._answers.words_lost()
             case _:
                 self._answers.on_event(event)
         self._ears.on_event(event)
@@ -571,6 +574,8 @@ class ServedSession:
         """
         if self._closed or self.ended.is_set():
             return
+        if respond is False and self.conversation.was_lost(item_id):
+            respond = None  # they have said something: a response says what is wrong
         if respond is False:
             self.observing.unanswered()
         hint = SILENCE_HINT if item_id == self._silent_item else ""

@@ -91,7 +91,7 @@ class Transcripts:
             return
         while len(self._early) >= KEPT_MAX:
             del self._early[next(iter(self._early))]
-        self._early[item_id] = words
+        self._early.setdefault(item_id, words)  # that they are lost comes first, then that there are none
 
     def _complete(self, item_id: str, words: str | ReparteeError) -> None:
         told = self._told.pop(item_id, "")
