@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from repartee.compose import Conversing, Spoken, Transcribed
 from repartee.server.served import Served
-from repartee.testing import ScriptedLLM
+from repartee.testing import ScriptedLLM, ScriptedTTS
 
 STORY = (
     "Once upon a time there was a lighthouse keeper who counted every ship. On Monday he counted nine of them, "
@@ -13,6 +13,13 @@ STORY = (
     "He lit the lamp although it was day, and rang the bell, and waited on the stairs until the tide had gone. "
     "In the evening the boat lay on the sand below the rocks, and in it slept a cat that belonged to no one."
 )
+
+
+def silent() -> Served:
+    """Has the names of two voices, and nothing to say with them."""
+    return Served.of(
+        Spoken(Conversing(ScriptedLLM([])), ScriptedTTS()), name="scripted", voices=("ann", "bob")
+    )
 
 
 def served() -> Served:

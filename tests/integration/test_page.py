@@ -172,8 +172,51 @@ async def type_and_tune() -> None:
         await opened.shoot("dark-speaking")
         await page.keyboard.press("Escape")
         await opened.until("talk.conversation.entries.at(-1).state === 'cut'")
-        assert not await page.locator("#interrupt").is_visible()
+        await page.locator("#interrupt").wait_for(state="hidden")
         await look_into_the_panel(opened)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "webrtc"])
+def test_another_microphone_and_the_voices_that_there_are(transport: str) -> None:
+    if transport == "webrtc":
+        pytest.importorskip("aiortc", reason="the extra 'webrtc' is not installed")
+    run(choose_devices, transport)
+
+
+async def choose_devices(transport: str) -> None:
+    async with (
+        in_process_of_its_own("tests.integration.storyteller:silent") as url,
+        browser() as launched,
+        visit(launched, url) as opened,
+    ):
+        page = opened.page
+        voices = "[...document.querySelectorAll('#voices option')].map(({ value }) => value)"
+        await opened.until(f"{voices}.length")
+        assert await opened.get(voices) == ["ann", "bob"]
+        await page.locator(f"[name=transport][value={transport}]").check()
+        await page.get_by_role("button", name="Start talking").click()
+        await opened.until(LIVE)
+        await opened.until("document.querySelectorAll('#set-microphone option').length > 2")
+        first = page.locator("#set-microphone option").first
+        assert await first.inner_text() == "The browser's own"
+        session = await opened.get("talk.tuning.session.id")
+        await page.get_by_label("Microphone", exact=True).select_option(label="Fake Audio Input 2")
+        label = "talk.microphone.stream.getAudioTracks()[0].label"
+        await opened.until(f"{label} === 'Fake Audio Input 2'")
+        if transport == "webrtc":
+            await opened.until("talk.link.peer.getSenders()[0].track.label === 'Fake Audio Input 2'")
+        else:
+            sent = "talk.log.entries.filter(({ sent, type }) => sent && type === 'input_audio_buffer.append')"
+            before = await opened.get(f"{sent}.reduce((sum, {{ times }}) => sum + times, 0)")
+            await opened.until(f"{sent}.reduce((sum, {{ times }}) => sum + times, 0) > {before} + 20")
+        assert await opened.get("talk.phase") == "live"
+        assert await opened.get("talk.tuning.session.id") == session
+        await page.evaluate("window.repartee.talk.useMicrophone('gone')")
+        said = page.get_by_role("region", name="What was said")
+        await said.get_by_text("The other: no microphone found.").wait_for()
+        assert await opened.get(label) == "Fake Audio Input 2", "the old one stays"
+        assert await opened.get("talk.phase") == "live"
+        await opened.shoot(f"{transport}-microphones")
 
 
 def _text_of(path: Path) -> str:

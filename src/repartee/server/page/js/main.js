@@ -6,6 +6,7 @@ import { Talk } from "./talk.js";
 import { ConversationView } from "./view/conversation.js";
 import { Dock } from "./view/dock.js";
 import { EventsView } from "./view/events.js";
+import { MicrophoneChoice } from "./view/microphones.js";
 import { Panel } from "./view/panel.js";
 import { SettingsView } from "./view/settings.js";
 import { StatusView } from "./view/status.js";
@@ -21,6 +22,7 @@ const settings = new SettingsView(talk);
 const timeline = new TimelineView(talk);
 const turns = new TurnsView(talk);
 new ThemeButton();
+new MicrophoneChoice(talk);
 const panel = new Panel(() => {
   events.update();
   timeline.draw();

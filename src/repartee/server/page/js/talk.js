@@ -8,7 +8,7 @@ import { Microphone, tapOf } from "./audio/microphone.js";
 import { SAMPLE_RATE, toBase64 } from "./audio/pcm.js";
 import { askWhy } from "./link/address.js";
 import { Backoff } from "./link/backoff.js";
-import { judgeClose, judgeStatus, TalkError } from "./link/failure.js";
+import { FAILURES, judgeClose, judgeStatus, TalkError } from "./link/failure.js";
 import { WebRtcLink } from "./link/webrtc.js";
 import { WebSocketLink } from "./link/websocket.js";
 import { Chronicle } from "./model/chronicle.js";
@@ -44,6 +44,7 @@ export class Talk extends EventTarget {
     this.microphone = null;
     this.backoff = new Backoff();
     this.where = { transport: "websocket", model: "", key: "" };
+    this.device = ""; // the microphone that was chosen; "": the browser's own
     /** @type {Phase} */
     this.phase = "idle";
     /** @type {Trouble} */
@@ -90,10 +91,38 @@ export class Talk extends EventTarget {
   }
 
   async #openMicrophone() {
-    this.microphone = new Microphone((chunk) => this.#hear(chunk));
-    this.microphone.onEnded = () => this.#microphoneLost();
-    await this.microphone.open();
+    const microphone = new Microphone((chunk) => this.#hear(chunk), this.device);
+    microphone.onEnded = () => microphone === this.microphone && this.#microphoneLost();
+    try {
+      await microphone.open();
+    } catch (error) {
+      await microphone.close();
+      throw error;
+    }
+    await this.microphone?.close();
+    this.microphone = microphone;
     this.gate();
+  }
+
+  /**
+   * Speak through another microphone from now on; the session goes on. If that fails the old one stays.
+   * @param {string} device the browser's id; `""`: its own choice
+   */
+  async useMicrophone(device) {
+    const before = this.device;
+    this.device = device;
+    if (this.phase !== "live" || !this.microphone) return;
+    try {
+      await this.#openMicrophone();
+      await this.link.useStream?.(this.microphone.stream);
+      this.#change("live", null);
+    } catch (error) {
+      this.device = before;
+      this.#change(this.phase, this.trouble);
+      if (!(error instanceof TalkError)) throw error;
+      const why = FAILURES[error.kind].title.toLowerCase();
+      this.conversation.note(`You are still heard by the same microphone. The other: ${why}.`);
+    }
   }
 
   /** Speak, after typing only. Over WebRTC that takes a new call, which is told what was said. */
@@ -110,7 +139,6 @@ export class Talk extends EventTarget {
       this.voice = true;
       this.#change("live", null);
     } catch (error) {
-      this.microphone = null;
       if (!(error instanceof TalkError)) throw error;
       this.#change("live", { kind: error.kind, detail: error.detail });
     }

@@ -5,9 +5,13 @@ import { TalkError } from "../link/failure.js";
 const WORKLET = new URL("./capture-worklet.js", import.meta.url);
 
 export class Microphone {
-  /** @param {(chunk: {samples: Int16Array, peak: number}) => void} onChunk */
-  constructor(onChunk) {
+  /**
+   * @param {(chunk: {samples: Int16Array, peak: number}) => void} onChunk
+   * @param {string} [device] the browser's id of one; `""`: the browser's own choice
+   */
+  constructor(onChunk, device = "") {
     this.onChunk = onChunk;
+    this.device = device;
     /** @type {MediaStream|null} */
     this.stream = null;
     this.context = null;
@@ -23,7 +27,13 @@ export class Microphone {
     if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) throw new TalkError("unsupported");
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({
-        audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 },
+        audio: {
+          echoCancellation: true,
+          noiseSuppression: true,
+          autoGainControl: true,
+          channelCount: 1,
+          ...(this.device ? { deviceId: { exact: this.device } } : {}),
+        },
       });
     } catch (error) {
       throw new TalkError(REASONS[error.name] ?? "microphone_busy", error.message);

@@ -35,10 +35,10 @@ export async function askWhy(key, judge) {
 }
 
 /**
- * The names under which the server serves, and whether it wants a key.
+ * What the server serves, with the voices that it names, and whether it wants a key.
  * @param {string} key
  * @param {(status: number) => string|null} judge what an HTTP status means
- * @returns {Promise<{models: string[], failure: string|null}>}
+ * @returns {Promise<{models: {id: string, voices: string[]}[], failure: string|null}>}
  */
 export async function askModels(key, judge) {
   let response;
@@ -49,5 +49,5 @@ export async function askModels(key, judge) {
   }
   if (!response.ok) return { models: [], failure: judge(response.status) };
   const { data = [] } = await response.json().catch(() => ({}));
-  return { models: data.map(({ id }) => String(id)), failure: null };
+  return { models: data.map(({ id, voices = [] }) => ({ id: String(id), voices })), failure: null };
 }

@@ -69,6 +69,12 @@ export class WebRtcLink {
     throw new TalkError(judgeStatus(response.status) ?? "webrtc", error?.message ?? `HTTP ${response.status}`);
   }
 
+  /** Send another microphone's sound from now on. @param {MediaStream} stream */
+  async useStream(stream) {
+    const sender = this.peer.getSenders().find(({ track }) => track?.kind === "audio");
+    await sender?.replaceTrack(stream.getAudioTracks()[0]);
+  }
+
   /** @param {object} _event @param {string} text */
   send(_event, text) {
     if (this.channel.readyState === "open") this.channel.send(text);

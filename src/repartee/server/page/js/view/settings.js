@@ -17,15 +17,27 @@ export class SettingsView {
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", ({ target }) => this.#changed(target));
     byId("tools-example").addEventListener("click", () => this.#insertExample());
-    byId("set-model").addEventListener("input", ({ target }) => (talk.where.model = target.value.trim()));
+    this.served = [];
+    byId("set-model").addEventListener("input", ({ target }) => {
+      talk.where.model = target.value.trim();
+      this.#offerVoices();
+    });
     byId("set-key").addEventListener("input", ({ target }) => (talk.where.key = target.value.trim()));
     talk.addEventListener("settings", () => this.show());
     this.show();
   }
 
-  /** @param {string[]} models names that the server serves */
+  /** @param {{id: string, voices: string[]}[]} models that the server serves */
   offerModels(models) {
-    byId("models").replaceChildren(...models.map((value) => h("option", { value })));
+    this.served = models;
+    byId("models").replaceChildren(...models.map(({ id }) => h("option", { value: id })));
+    this.#offerVoices();
+  }
+
+  /** The voices of the model that is meant: the first, unless another is named. */
+  #offerVoices() {
+    const model = this.served.find(({ id }) => id === this.talk.where.model) ?? this.served[0];
+    byId("voices").replaceChildren(...(model?.voices ?? []).map((value) => h("option", { value })));
   }
 
   /** Show what is in force. */
