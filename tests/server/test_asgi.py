@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
@@ -26,9 +29,18 @@ def _mounted(prefix: str) -> Starlette:
     return Starlette(routes=[Mount(prefix, make_app())])
 
 
+def _mounted_in_fastapi(prefix: str) -> Starlette:
+    api = FastAPI()
+    api.mount(prefix, make_app())
+    return api
+
+
+@pytest.mark.parametrize("mounted", [_mounted, _mounted_in_fastapi])
 @pytest.mark.parametrize("prefix", ["/voice", "/a/b"])
-def test_every_route_works_under_a_prefix_and_starts_by_itself(prefix: str) -> None:
-    with _client(_mounted(prefix)) as client:
+def test_every_route_works_under_a_prefix_and_starts_by_itself(
+    prefix: str, mounted: Callable[[str], Starlette]
+) -> None:
+    with _client(mounted(prefix)) as client:
         with client.websocket_connect(
             f"ws://127.0.0.1{prefix}/v1/realtime?model=m", subprotocols=["realtime"]
         ) as socket:
@@ -45,6 +57,27 @@ def test_every_route_works_under_a_prefix_and_starts_by_itself(prefix: str) -> N
         assert client.get(f"{prefix}/").headers["content-type"].startswith("text/html")
         missing = client.get(f"{prefix}/nothing")
         assert (missing.status_code, missing.json()["error"]["code"]) == (404, "unknown_url")
+
+
+def test_a_fastapi_application_runs_the_lifespan_and_has_addresses_of_its_own() -> None:
+    voice = make_app()
+
+    @asynccontextmanager
+    async def running(api: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(voice):
+            yield
+
+    api = FastAPI(lifespan=running)
+
+    @api.get("/hello")
+    async def hello() -> dict[str, str]:
+        return {"say": "hello"}
+
+    api.mount("/voice", voice)
+    with _client(api) as client:
+        assert client.get("/voice/readyz").json() == {"status": "ready"}
+        assert client.get("/hello").json() == {"say": "hello"}
+        assert "/hello" in client.get("/openapi.json").json()["paths"]
 
 
 def test_there_is_no_telephone() -> None:
