@@ -63,7 +63,7 @@ class Conversation:
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait, for as long as that may take."""
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + 8
+        end_s = loop.time() + 30
         while loop.time() < end_s:
             if holds():
                 return
