@@ -171,6 +171,19 @@ def test_a_stream_sleeps_through_its_background_and_wakes_at_once() -> None:
     assert len(graph.runs) == awake + 61, "what is as loud as that is never slept through"
 
 
+def test_soft_sound_behind_a_noise_is_not_slept_through() -> None:
+    model = _Silero(DATA / "silero_vad_16k.onnx")
+    for k in range(80):
+        model.run([0], [hiss(-70, k, fresh=k == 0)])
+    for k in range(60):
+        model.run([0], [hiss(-38, k)])
+    for k in range(4):
+        model.run([0], [hiss(-70, k)])
+    graph = Counted(model)
+    model.run([0], [hiss(-52)])
+    assert graph.runs == [1]
+
+
 def test_who_sleeps_does_not_disturb_who_speaks() -> None:
     model, alone = _Silero(DATA / "silero_vad_16k.onnx"), _Silero(DATA / "silero_vad_16k.onnx")
     graph = Counted(model)

@@ -61,7 +61,9 @@ ASLEEP_DB: Final = 6.0
 """Speech that is not louder by this than what one hears all the time is not found anyway."""
 ASLEEP_MAX_DBFS: Final = -40.0
 """Above this no window is passed over."""
-_BACKGROUND_STEP: Final = 0.1  # a window's share of the background's level: it follows within half a second
+# A window's share of the background's level, which falls at once and rises within a second: soft speech behind a noise.
+_QUIETER_STEP: Final = 0.5
+_LOUDER_STEP: Final = 0.1
 _QUIET_WINDOWS: Final = QUIET_RESET_MS // 32
 _SETTLED_WINDOWS: Final = SETTLED_MS // 32
 _STATE: Final = 128
@@ -279,9 +281,8 @@ class _Silero:
         settled = self._quiet[rows] >= _SETTLED_WINDOWS
         background = self._background[rows]
         asleep: npt.NDArray[np.bool_] = settled & (dbfs < np.minimum(background + ASLEEP_DB, ASLEEP_MAX_DBFS))
-        self._background[rows] = np.where(
-            settled, background + (dbfs - background) * _BACKGROUND_STEP, background
-        )
+        step = np.where(dbfs < background, _QUIETER_STEP, _LOUDER_STEP) * settled
+        self._background[rows] = background + (dbfs - background) * step
         return ~asleep
 
     def _detect(self, samples: Floats, rows: npt.NDArray[np.intp]) -> Floats:
