@@ -297,6 +297,29 @@ async def meet_trouble() -> None:
                 assert "try again" in (await trouble(second, "full")).lower()
 
 
+def test_a_browser_that_plays_no_sound_says_so_and_writes() -> None:
+    run(play_nothing)
+
+
+async def play_nothing() -> None:
+    """As Firefox does where there is no loudspeaker: the context never starts."""
+    async with (
+        serving(app(typing_model("Hello."))) as url,
+        browser(devices=False) as launched,
+        visit(launched, url) as opened,
+    ):
+        page = opened.page
+        await page.evaluate("() => { AudioContext.prototype.resume = () => new Promise(() => {}); }")
+        await page.get_by_role("button", name="Type instead").click()
+        assert "written answers" in await trouble(opened, "no_loudspeaker")
+        await page.locator("[name=answer][value=text]").check()
+        await page.get_by_role("alert").get_by_role("button", name="Try again").click()
+        await opened.until(LIVE)
+        await page.get_by_label("Message").fill("Hello?")
+        await page.keyboard.press("Enter")
+        await opened.until("talk.conversation.entries.at(-1).text === 'Hello.'")
+
+
 def test_a_refused_microphone_and_a_lost_server() -> None:
     run(refuse_and_lose)
 

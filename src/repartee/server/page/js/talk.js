@@ -74,7 +74,7 @@ export class Talk extends EventTarget {
     else if (!this.replay) this.conversation.startAnew();
     this.#change("connecting", null);
     try {
-      await this.answer.speaker.open();
+      await this.#openSpeaker();
       if (voice) await this.#openMicrophone();
       await this.#connect();
     } catch (error) {
@@ -88,6 +88,15 @@ export class Talk extends EventTarget {
     this.link?.close();
     await this.#release();
     this.#change("idle", null);
+  }
+
+  /** Who wants written answers needs none. */
+  async #openSpeaker() {
+    try {
+      await this.answer.speaker.open();
+    } catch (error) {
+      if (this.tuning.settings.answer !== "text") throw error;
+    }
   }
 
   async #openMicrophone() {

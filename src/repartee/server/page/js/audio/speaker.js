@@ -1,7 +1,9 @@
 /** The loudspeaker for a WebSocket: plays the answer, and knows what of it was heard. */
 
+import { TalkError } from "../link/failure.js";
 import { SAMPLE_RATE } from "./pcm.js";
 
+const RESUME_MS = 4000;
 const WORKLET = new URL("./playback-worklet.js", import.meta.url);
 
 /**
@@ -26,15 +28,21 @@ export class Speaker {
     this.total = { samples: 0, energy: 0 };
   }
 
-  /** Get ready. Browsers allow sound only after the person did something: call it from a click. */
+  /**
+   * Get ready. Browsers allow sound only after the person did something: call it from a click.
+   * @throws {TalkError} no_loudspeaker
+   */
   async open() {
-    if (this.context) return this.context.resume();
-    this.context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
-    await this.context.audioWorklet.addModule(WORKLET);
-    this.node = new AudioWorkletNode(this.context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
-    this.node.port.onmessage = ({ data }) => this.#report(data);
-    this.node.connect(this.context.destination);
-    await this.context.resume();
+    if (!this.context) {
+      this.context = new AudioContext({ sampleRate: SAMPLE_RATE, latencyHint: "interactive" });
+      await this.context.audioWorklet.addModule(WORKLET);
+      this.node = new AudioWorkletNode(this.context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
+      this.node.port.onmessage = ({ data }) => this.#report(data);
+      this.node.connect(this.context.destination);
+    }
+    // Where there is no device Firefox neither resumes nor fails.
+    const late = new Promise((_, fail) => setTimeout(() => fail(new TalkError("no_loudspeaker")), RESUME_MS));
+    await Promise.race([this.context.resume(), late]);
   }
 
   /** @param {string} item @param {Int16Array} samples */

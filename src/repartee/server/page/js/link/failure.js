@@ -50,6 +50,12 @@ export const FAILURES = {
     advice: "It was unplugged or switched off. Plug it in and start again; until then you can type.",
     actions: ["retry", "type"],
   },
+  no_loudspeaker: {
+    title: "The browser plays no sound",
+    advice:
+      "It found no loudspeaker. Plug one in, or headphones, and try again. Or choose written answers in the settings.",
+    actions: ["retry"],
+  },
   unreachable: {
     title: "The server can't be reached",
     advice: "Is it running? `repartee serve` starts it and prints its address. Then try again.",
