@@ -204,11 +204,17 @@ def side_by_side(sessions: int, seconds: float, rounds: int, warm_s: float = 2.5
 
 
 def most_sessions(kind: str, guess: int, seconds: float, trials: int) -> int:
-    """The greatest number of sessions that one core keeps up with, as far as so many trials can tell."""
+    """The greatest number of sessions that one core keeps up with, as far as so many trials can tell.
+
+    A virtual machine can't see what others take of its cores, and that only makes it worse: so a number at which it
+    does not keep up is tried once more.
+    """
     good, bad, sessions = 0, 0, guess
     for _ in range(trials):
         row = measure(kind, sessions, seconds)
-        kept = keeps_up(row)
+        if not (kept := keeps_up(row)):
+            row = measure(kind, sessions, seconds)
+            kept = keeps_up(row)
         print(
             f"  {kind:<12} {sessions:4d}: frame p99 {row['frame_p99_ms']:8.1f} ms, detected "
             f"{row['window_p99_ms']:8.1f}, voice {row['voice_p99_ms']:8.1f}, core {row['busy']:.0%} (waited "

@@ -17,6 +17,7 @@ import { Conversation } from "./model/conversation.js";
 import { EventLog } from "./model/event-log.js";
 import { Timeline } from "./model/timeline.js";
 import { Turns } from "./model/turns.js";
+import { REACTIONS } from "./reactions.js";
 import { Tuning } from "./tuning.js";
 
 const STEADY_MS = 10000; // a session that lasted so long: the next attempts begin early again
@@ -371,35 +372,3 @@ export class Talk extends EventTarget {
     });
   }
 }
-
-/** @type {Record<string, (talk: Talk, event: any) => void>} */
-const REACTIONS = {
-  "session.created": (talk) => talk.begun(),
-  "input_audio_buffer.speech_started": (talk) => talk.spokenOver(),
-  "response.done": (talk, { response }) => {
-    const { status, status_details: details } = response;
-    if (status === "failed") talk.conversation.note(`No answer: ${details?.error?.message ?? "the model failed"}`);
-    if (status === "incomplete") talk.conversation.note(`The answer is incomplete: ${details?.reason ?? "cut short"}`);
-    if (status !== "completed") return;
-    const calls = (response.output ?? []).filter(({ type }) => type === "function_call");
-    for (const { name, call_id } of calls) {
-      const output = talk.tuning.run(name);
-      talk.send({ type: "conversation.item.create", item: { type: "function_call_output", call_id, output } });
-    }
-    if (calls.length) talk.send({ type: "response.create" });
-  },
-  error: (talk, { error }) => {
-    talk.lastError = error;
-    if (talk.tuning.owns(error.event_id) || QUIET.has(error.code)) return;
-    if (talk.phase === "live") talk.conversation.note(`The server says: ${error.message}`);
-  },
-};
-
-/** Errors that only say that something had ended a moment before. */
-const QUIET = new Set([
-  "response_cancel_not_active",
-  "item_truncate_invalid_item_id",
-  "input_audio_buffer_commit_empty",
-  "invalid_api_key",
-  "invalid_model",
-]);
