@@ -1,6 +1,6 @@
 """How many callers one core of `repartee serve` carries, beside bare echo servers in the same run.
 
-    python -m bench.serve [--sessions 150] [--seconds 4] [--rounds 2] [--search-seconds 3] [--trials 5] [--quick]
+    python -m bench.serve [--sessions 150] [--seconds 4] [--rounds 3] [--search-seconds 3] [--trials 5] [--quick]
 
 The server is the command line's, in a process of its own with all its threads on one core. It serves a composed model
 whose parts cost next to nothing and the real speech detector. The callers, one process on the other core, each send 20
@@ -236,7 +236,7 @@ def main() -> None:
     )
     parser.add_argument("--sessions", type=int, default=SESSIONS_MIN)
     parser.add_argument("--seconds", type=float, default=4.0, help="that each server is measured for")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--search-seconds", type=float, default=3.0, help="of each trial of how many")
     parser.add_argument("--trials", type=int, default=4, help="of how many, for each server; 0: don't")
     parser.add_argument("--quick", action="store_true", help="only show that it works")

@@ -85,18 +85,22 @@ class Detection:
         """Whether no whole window waits for its result."""
         return self._tape.end - self._heard < self._window
 
-    def pump(self) -> None:
-        """Push what may be pushed, once it is a window: the detector has no use for less."""
+    def pump(self, now: float | None = None) -> None:
+        """Push what may be pushed, once it is a window: the detector has no use for less.
+
+        Args:
+            now: session time. Default: the clock's.
+        """
         if self._busy:
             return
         tape, stream = self._tape, self._stream
         up_to_date = self._pushed - self._heard < self._slack
         if stream is not None and up_to_date and (waits := tape.end - self._pushed) < 2 * self._window:
             if waits >= self._window:  # the usual: audio comes as it is spoken
-                self._asked_s = self._clock.now()
+                self._asked_s = self._clock.now() if now is None else now
                 self._push(stream, self._window)
             return
-        now = self._clock.now()
+        now = self._clock.now() if now is None else now
         if stream is None:
             if now < self._reopen_s:
                 return

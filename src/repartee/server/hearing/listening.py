@@ -182,7 +182,7 @@ class Listening:
             self._drain()
         elif pcm.end >= detection.due:
             self._arrivals.note(pcm.end_s, now)
-            detection.pump()
+            detection.pump(now)
         else:
             self._arrivals.last_s = now
         if pcm.end >= tapes.trim_at:

@@ -45,6 +45,9 @@ class _Told(logging.Handler):
 
 _quiet.addHandler(_Told())
 
+# Looked up once: a member of an enumeration is found through its metaclass, and every frame asks.
+TEXT: Final = WSMsgType.TEXT
+CLOSE: Final = WSMsgType.CLOSE
 HEAD_BYTES_MAX: Final = 16 << 10
 """picows reads no longer one."""
 VERSION: Final = b"13"
@@ -101,14 +104,14 @@ class NativeWire(WSListener):
 
     def _write(self, frame: bytes) -> None:
         if len(frame) <= COPIED_BYTES_MAX:
-            self._transport.send(WSMsgType.TEXT, frame)
+            self._transport.send(TEXT, frame)
             return
         # Of a larger frame `send` gives the transport a view of the head, and writes the next head into the same
         # place. A transport that keeps the view until the socket takes it (asyncio since Python 3.12, uvloop) sends
         # the wrong head then.
         room = bytearray(HEAD_ROOM_BYTES)
         room += frame
-        self._transport.send_reuse_external_bytearray(WSMsgType.TEXT, room, HEAD_ROOM_BYTES)
+        self._transport.send_reuse_external_bytearray(TEXT, room, HEAD_ROOM_BYTES)
 
     def close(self, code: int, reason: str) -> None:
         """Close behind what was sent."""
@@ -154,12 +157,12 @@ class NativeWire(WSListener):
             if not self._late:
                 self._connection.pause()
                 asyncio.get_running_loop().call_soon(self._catch_up)
-            content = frame.get_close_code() if kind == WSMsgType.CLOSE else frame.get_payload_as_bytes()
+            content = frame.get_close_code() if kind is CLOSE else frame.get_payload_as_bytes()
             self._late.append((kind, frame.fin, content))
-        elif kind == WSMsgType.TEXT and frame.fin and self._parts is None:
+        elif kind is TEXT and frame.fin and self._parts is None:
             if self._on_frame is not None and self._closing is None:
                 self._on_frame(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
+        elif kind is CLOSE:
             self._take(kind, True, frame.get_close_code())
         else:
             self._take(kind, frame.fin, frame.get_payload_as_bytes())
@@ -175,10 +178,10 @@ class NativeWire(WSListener):
 
     def _take(self, kind: Any, fin: bool, content: Any) -> None:
         """A whole message, a part of one, or the close (its code)."""
-        if kind == WSMsgType.TEXT and fin and self._parts is None:
+        if kind is TEXT and fin and self._parts is None:
             if self._on_frame is not None and self._closing is None:
                 self._on_frame(content)
-        elif kind == WSMsgType.CLOSE:
+        elif kind is CLOSE:
             if self._transport is None:
                 return
             if self._closing is None:
