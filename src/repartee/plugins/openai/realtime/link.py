@@ -140,7 +140,8 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
                 request.url,
                 ssl_context=context,
                 extra_headers=request.headers,
-                websocket_handshake_timeout=request.timeout_s,
+                # A little sooner than ours: picows then closes the socket, which it leaves open if it is cancelled.
+                websocket_handshake_timeout=max(0.75 * request.timeout_s, request.timeout_s - 0.5),
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=request.heartbeat_s,
                 auto_ping_reply_timeout=request.heartbeat_s,
