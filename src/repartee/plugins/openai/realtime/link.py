@@ -140,8 +140,7 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
                 request.url,
                 ssl_context=context,
                 extra_headers=request.headers,
-                # A little sooner than ours: picows then closes the socket, which it leaves open if it is cancelled.
-                websocket_handshake_timeout=max(0.75 * request.timeout_s, request.timeout_s - 0.5),
+                websocket_handshake_timeout=_handshake_s(request.timeout_s),
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=request.heartbeat_s,
                 auto_ping_reply_timeout=request.heartbeat_s,
@@ -155,6 +154,11 @@ async def connect(request: LinkRequest, *, on_message: OnMessage, on_close: OnCl
     except (OSError, picows.WSError) as error:
         raise _refused(error, secure=context is not None) from None
     return _PicowsLink(transport, listener)
+
+
+def _handshake_s(timeout_s: float) -> float:
+    """A little sooner than our own deadline: picows then closes its socket, which it leaves open if it is cancelled."""
+    return max(0.75 * timeout_s, timeout_s - 0.5)
 
 
 class _PicowsLink:
