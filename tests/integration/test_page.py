@@ -211,12 +211,22 @@ async def choose_devices(transport: str) -> None:
             await opened.until(f"{sent}.reduce((sum, {{ times }}) => sum + times, 0) > {before} + 20")
         assert await opened.get("talk.phase") == "live"
         assert await opened.get("talk.tuning.session.id") == session
+        ids = "(await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === 'audioinput')"
+        twice = f"const [, a, b] = {ids}; const talk = window.repartee.talk; "
+        twice += "await Promise.all([talk.useMicrophone(a.deviceId), talk.useMicrophone(b.deviceId)]);"
+        await page.evaluate(f"async () => {{ {twice} }}")
+        assert await opened.get(f"{label} === 'Fake Audio Input 2' && talk.device === talk.microphone.device")
         await page.evaluate("window.repartee.talk.useMicrophone('gone')")
         said = page.get_by_role("region", name="What was said")
         await said.get_by_text("The other: no microphone found.").wait_for()
         assert await opened.get(label) == "Fake Audio Input 2", "the old one stays"
         assert await opened.get("talk.phase") == "live"
         await opened.shoot(f"{transport}-microphones")
+        await page.evaluate(
+            "async () => { const { talk } = window.repartee; const changing = talk.useMicrophone(''); "
+            "await talk.stop(); await changing; }"
+        )
+        assert await opened.get("talk.phase === 'idle' && talk.microphone === null"), "none is left open"
 
 
 def _text_of(path: Path) -> str:

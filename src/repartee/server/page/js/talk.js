@@ -101,7 +101,7 @@ export class Talk extends EventTarget {
   }
 
   async #openMicrophone() {
-    const microphone = new Microphone((chunk) => this.#hear(chunk), this.device);
+    const microphone = new Microphone((chunk) => microphone === this.microphone && this.#hear(chunk), this.device);
     microphone.onEnded = () => microphone === this.microphone && this.#microphoneLost();
     try {
       await microphone.open();
@@ -109,9 +109,14 @@ export class Talk extends EventTarget {
       await microphone.close();
       throw error;
     }
-    await this.microphone?.close();
+    if (this.phase === "idle" || microphone.device !== this.device) {
+      await microphone.close(); // the session ended meanwhile, or another one was chosen
+      return;
+    }
+    const old = this.microphone;
     this.microphone = microphone;
     this.gate();
+    await old?.close();
   }
 
   /**
@@ -124,10 +129,10 @@ export class Talk extends EventTarget {
     if (this.phase !== "live" || !this.microphone) return;
     try {
       await this.#openMicrophone();
-      await this.link.useStream?.(this.microphone.stream);
-      this.#change("live", null);
+      if (this.microphone) await this.link?.useStream?.(this.microphone.stream);
+      this.#change(this.phase, this.trouble);
     } catch (error) {
-      this.device = before;
+      if (this.device === device) this.device = before;
       this.#change(this.phase, this.trouble);
       if (!(error instanceof TalkError)) throw error;
       const why = FAILURES[error.kind].title.toLowerCase();
